@@ -1,0 +1,1 @@
+"""Codecs between COPY streams and what else reads them."""

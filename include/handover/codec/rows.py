@@ -1,0 +1,63 @@
+"""Takes chunks of COPY data apart into rows and fields, for the rare case that two chunks differ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from uuid import UUID
+
+from handover.errors import VaultCorrupt
+from handover.model.plan import CopyFormat
+
+_NULL_LENGTH = 0xFFFFFFFF
+_INTEGERS = {"smallint", "integer", "bigint", "oid"}
+
+
+def split_rows(data: bytes, form: CopyFormat) -> Iterator[bytes]:
+    """Yield each row of a chunk as it stands there."""
+    if form == "text":
+        for line in data.split(b"\n")[:-1]:  # splitlines() would also split at form feeds and the like
+            yield line + b"\n"
+        return
+    position = 0
+    while position < len(data):
+        start = position
+        count = int.from_bytes(data[position : position + 2], "big")
+        position += 2
+        for _ in range(count):
+            length = int.from_bytes(data[position : position + 4], "big")
+            position += 4 + (0 if length == _NULL_LENGTH else length)
+        if position > len(data):
+            raise VaultCorrupt("a chunk ends inside a row", hint="verify the vault: handover verify --vault")
+        yield data[start:position]
+
+
+def fields(row: bytes, form: CopyFormat) -> list[bytes | None]:
+    """Return the fields of a row in their COPY form, None for NULL."""
+    if form == "text":
+        parts = row.rstrip(b"\n").split(b"\t")
+        return [None if part == b"\\N" else part for part in parts]
+    result: list[bytes | None] = []
+    position = 2
+    for _ in range(int.from_bytes(row[:2], "big")):
+        length = int.from_bytes(row[position : position + 4], "big")
+        position += 4
+        if length == _NULL_LENGTH:
+            result.append(None)
+        else:
+            result.append(row[position : position + length])
+            position += length
+    return result
+
+
+def surrogate(field: bytes | None, type_name: str, form: CopyFormat) -> str | None:
+    """Return a key field for people when it is a bare number or uuid, else None.
+
+    Such keys mean nothing outside their database; any other key (a text, a date) could name a person.
+    """
+    if field is None or type_name not in _INTEGERS | {"uuid"}:
+        return None
+    if form == "text":
+        return field.decode("ascii")
+    if type_name == "uuid":
+        return str(UUID(bytes=field))
+    return str(int.from_bytes(field, "big", signed=type_name != "oid"))

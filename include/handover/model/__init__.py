@@ -1,0 +1,1 @@
+"""Frozen, validated facts: case, catalog, plan. No input or output happens here."""

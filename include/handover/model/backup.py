@@ -1,0 +1,76 @@
+"""What a backup holds: receipts of its chunks and the state that belongs to its snapshot."""
+
+from __future__ import annotations
+
+from handover.model.base import Frozen
+from handover.model.catalog import Extension, Sequence
+from handover.model.plan import Group, Plan
+
+
+class ObjectRef(Frozen):
+    """An object in the vault as it was written."""
+
+    name: str
+    size: int
+    sha256: str
+
+
+class ChunkReceipt(Frozen):
+    """One backed-up chunk. ``digest`` is keyed; ``bytes`` counts the plain COPY stream."""
+
+    table: str
+    group: int
+    chunk: int
+    rows: int
+    bytes: int
+    digest: str
+    object: ObjectRef
+
+    @property
+    def unit(self) -> str:
+        """Return the chunk's name among the receipts of a run."""
+        return f"{self.table}/{self.group}/{self.chunk}"
+
+
+class ViewReceipt(Frozen):
+    """What a materialised view must hold after a refresh over the snapshot's rows."""
+
+    schema_name: str
+    name: str
+    populated: bool
+    rows: int
+    digest: str
+
+
+class SnapshotState(Frozen):
+    """What was read under the snapshot beside the rows."""
+
+    generation: int
+    snapshot: str
+    backend: int
+    schema_object: ObjectRef
+    sequences: tuple[Sequence, ...]
+    views: tuple[ViewReceipt, ...]
+    extensions: tuple[Extension, ...]
+
+
+class BackupIndex(Frozen):
+    """Everything a restore needs beside the keyring. Bounds can be personal: it lies encrypted."""
+
+    case: str
+    run: str
+    plan: Plan
+    bounds: dict[str, tuple[tuple[str, ...], ...]]
+    state: SnapshotState
+    chunks: tuple[ChunkReceipt, ...]
+
+    def of(self, group: Group) -> list[ChunkReceipt]:
+        """Return the chunks of a group in the order of its stream."""
+        mine = [c for c in self.chunks if c.table == group.table and c.group == group.number]
+        return sorted(mine, key=lambda c: c.chunk)
+
+    def rows(self, groups: list[Group] | tuple[Group, ...]) -> tuple[int, int]:
+        """Return rows and plain bytes of some groups."""
+        wanted = {(g.table, g.number) for g in groups}
+        mine = [c for c in self.chunks if (c.table, c.group) in wanted]
+        return sum(c.rows for c in mine), sum(c.bytes for c in mine)

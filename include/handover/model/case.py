@@ -1,0 +1,190 @@
+"""A case: one matter, described in a YAML file that names connections but holds nothing secret.
+
+Everything a person can write wrong is refused here, with the field, the value and the remedy.
+"""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+
+from handover.errors import CaseInvalid
+from handover.model.base import Frozen
+
+CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
+CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
+ConnectionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+# PostgreSQL cuts identifiers at 63 bytes; a longer name could silently mean another schema.
+Identifier = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+TransactionType = Literal[
+    "equity_transfer",
+    "asset_transfer",
+    "loan_portfolio_transfer",
+    "merger",
+    "division",
+    "dissolution",
+    "bankruptcy",
+    "deregistration",
+    "vie_termination",
+    "ledger_handover",
+]
+RECEIPTS_SCHEMA = "handover"
+
+
+class Party(Frozen):
+    """A company that takes part in the case."""
+
+    name: Annotated[str, StringConstraints(min_length=1, max_length=200)]
+
+
+class Parties(Frozen):
+    """Who gives and who receives."""
+
+    giver: Party
+    recipient: Party
+
+
+class Source(Frozen):
+    """The database whose schemas are handed over."""
+
+    connection: ConnectionId
+    schemas: Annotated[tuple[Identifier, ...], Field(min_length=1)]
+    large_objects: bool = True
+
+    @model_validator(mode="after")
+    def _schemas_make_sense(self) -> Source:
+        if len(set(self.schemas)) != len(self.schemas):
+            raise ValueError("schemas names a schema twice; name each one once")
+        for name in self.schemas:
+            if name == RECEIPTS_SCHEMA or name.startswith("pg_") or name == "information_schema":
+                raise ValueError(f"schemas names {name!r}, which is never handed over; take it out")
+        return self
+
+
+class Target(Frozen):
+    """The database that receives them."""
+
+    connection: ConnectionId
+
+
+class RestoreTest(Frozen):
+    """A connection on whose server a scratch database may be created and dropped."""
+
+    connection: ConnectionId
+
+
+class Case(Frozen):
+    """One matter. ``acknowledge`` lists ids of findings that a person has read and accepts."""
+
+    case: CaseId
+    title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
+    kind: Literal["transfer"]
+    transaction: TransactionType
+    parties: Parties
+    source: Source
+    target: Target
+    restore_test: RestoreTest
+    lanes: Annotated[int, Field(ge=1, le=64)] = 2
+    snapshot_hours: Annotated[int, Field(ge=1, le=168)] = 12
+    acknowledge: tuple[str, ...] = ()
+
+    @model_validator(mode="after")
+    def _ends_differ(self) -> Case:
+        if self.source.connection == self.target.connection:
+            raise ValueError(
+                f"source.connection and target.connection are both {self.source.connection!r}; "
+                "a transfer needs two databases"
+            )
+        return self
+
+
+class _UniqueKeys(yaml.SafeLoader):
+    """YAML that refuses a key written twice, where plain YAML silently takes the last one."""
+
+
+def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
+    seen: set[str] = set()
+    for key_node, _ in node.value:
+        key = str(loader.construct_object(key_node, deep=True))
+        if key in seen:
+            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
+        seen.add(key)
+    return loader.construct_mapping(node, deep=True)
+
+
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+
+
+def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
+    """Turn every complaint of the validator into one line that names field, value and remedy."""
+    lines = []
+    for error in problem.errors(include_url=False):
+        field = ".".join(str(part) for part in error["loc"]) or "case"
+        if error["type"] == "extra_forbidden":
+            lines.append(f"{field}: unknown key; take it out or correct its spelling")
+        elif error["type"] == "missing":
+            lines.append(f"{field}: missing; add it")
+        elif error["type"] == "value_error":
+            lines.append(f"{field}: {error['ctx']['error']}")
+        else:
+            lines.append(f"{field}: {error['input']!r}: {error['msg'].lower()}")
+    return CaseInvalid(
+        f"case file {path.name} is not valid:\n  " + "\n  ".join(lines),
+        hint="correct the fields named above; `handover case check` tries again",
+        fields=[".".join(map(str, error["loc"])) for error in problem.errors()],
+    )
+
+
+def parse_case(text: str, path: Path) -> Case:
+    """Return the case that ``text`` describes; ``path`` is named in errors.
+
+    Raises CaseInvalid when it is not YAML, not a mapping, or says something impossible.
+    """
+    try:
+        document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader with one more check)
+    except yaml.YAMLError as problem:
+        mark = getattr(problem, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        what = getattr(problem, "problem", None) or "cannot be parsed"
+        raise CaseInvalid(
+            f"case file {path.name} is not YAML{place}: {what}", hint="correct that line"
+        ) from None
+    if not isinstance(document, dict):
+        raise CaseInvalid(
+            f"case file {path.name} holds {type(document).__name__}, expected a mapping",
+            hint="start from the commented example include/cases/demo-transfer.yaml",
+        )
+    try:
+        case = Case.model_validate(document)
+    except ValidationError as problem:
+        raise _explain(path, problem) from None
+    if case.case != path.stem:
+        raise CaseInvalid(
+            f"case file {path.name} says case: {case.case}",
+            hint=f"name the file {case.case}.yaml or write case: {path.stem}",
+        )
+    return case
+
+
+def load_case(folder: Path, case_id: str) -> Case:
+    """Read and validate ``folder/case_id.yaml``; a case id can never lead out of the folder."""
+    if not re.fullmatch(CASE_ID, case_id):
+        raise CaseInvalid(
+            f"case id {case_id!r} is not valid",
+            hint="2 to 63 small letters, digits and hyphens, as in demo-transfer",
+        )
+    path = folder / f"{case_id}.yaml"
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        known = ", ".join(sorted(p.stem for p in folder.glob("*.yaml"))) or "none"
+        raise CaseInvalid(
+            f"case {case_id!r} has no file {path.name} in {folder}", hint=f"cases there: {known}"
+        ) from None
+    except UnicodeDecodeError:
+        raise CaseInvalid(f"case file {path.name} is not UTF-8", hint="save it as UTF-8") from None
+    return parse_case(text, path)

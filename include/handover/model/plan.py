@@ -1,0 +1,170 @@
+"""The plan: pure function of case and inventory; says what is read, in which order, by which lane.
+
+Bounds between the groups of one table are values of its key, hence possibly personal data: they are
+not part of the plan but lie encrypted in the vault, and the plan carries their keyed digest.
+"""
+
+from __future__ import annotations
+
+import heapq
+from typing import Literal
+
+from handover.model.base import Frozen
+from handover.model.case import Case
+from handover.model.catalog import Catalog, KeyColumn, Table
+
+CopyFormat = Literal["binary", "text"]
+LARGE_OBJECTS = "large-objects"
+# Below this size a second ordered query costs more than it gains.
+SMALLEST_SPLIT = 16 * 1024 * 1024
+# An empty table still costs a round trip or two; without a floor all of them pile up in one lane.
+FLOOR = 64 * 1024
+
+
+class Group(Frozen):
+    """One ordered query over a contiguous part of one table's key range; ``number`` counts from 0."""
+
+    table: str
+    number: int
+    weight: int
+
+
+class Lane(Frozen):
+    """The groups that one task works through, one after the other; ``number`` counts from 0."""
+
+    number: int
+    label: str
+    groups: tuple[Group, ...]
+
+
+class TablePlan(Frozen):
+    """How one table travels. ``columns`` leaves generated ones out: the target computes them."""
+
+    id: str
+    schema_name: str
+    name: str
+    columns: tuple[str, ...]
+    key: tuple[KeyColumn, ...]
+    format: CopyFormat
+    text_because: str
+    groups: int
+    rows_estimate: int
+
+    @property
+    def label(self) -> str:
+        """Return the name for people."""
+        return self.id if self.id == LARGE_OBJECTS else f"{self.schema_name}.{self.name}"
+
+
+class Plan(Frozen):
+    """Everything that will be done, bound by its digest."""
+
+    case: str
+    case_digest: str
+    schema_digest: str
+    bounds_digest: str
+    tables: tuple[TablePlan, ...]
+    lanes: tuple[Lane, ...]
+
+    def table(self, table_id: str) -> TablePlan:
+        """Return the table with that id."""
+        return next(table for table in self.tables if table.id == table_id)
+
+    def groups(self) -> list[Group]:
+        """Return all groups, table by table."""
+        return sorted((g for lane in self.lanes for g in lane.groups), key=lambda g: (g.table, g.number))
+
+
+def copy_format(table: Table, same_major: bool) -> tuple[CopyFormat, str]:
+    """Choose binary only where it is known to be lossless; else text, with the reason."""
+    if not same_major:
+        return "text", "major versions differ"
+    unsafe = [c.name for c in table.columns if not c.binary_safe and not c.generated]
+    if unsafe:
+        return "text", f"binary form of {', '.join(unsafe)} is not known to be portable"
+    return "binary", ""
+
+
+def wanted_groups(table: Table, total_bytes: int, lanes: int) -> int:
+    """Say how many groups a table is worth, so that a giant one is shared by all lanes."""
+    if not table.key or lanes == 1:
+        return 1
+    share = max(SMALLEST_SPLIT, total_bytes // (2 * lanes))
+    return max(1, min(2 * lanes, -(-table.bytes // share)))
+
+
+def _spread(groups: list[Group], lanes: int) -> list[list[Group]]:
+    """Give the heaviest remaining group to the lightest lane."""
+    heap: list[tuple[int, int]] = [(0, number) for number in range(lanes)]
+    result: list[list[Group]] = [[] for _ in range(lanes)]
+    for group in sorted(groups, key=lambda g: (-g.weight, g.table, g.number)):
+        load, number = heapq.heappop(heap)
+        result[number].append(group)
+        heapq.heappush(heap, (load + group.weight, number))
+    return [lane for lane in result if lane]
+
+
+def _lane(number: int, groups: list[Group], tables: dict[str, TablePlan]) -> Lane:
+    heaviest = tables[groups[0].table]
+    part = f" {groups[0].number + 1}/{heaviest.groups}" if heaviest.groups > 1 else ""
+    more = f" + {len(groups) - 1} more" if len(groups) > 1 else ""
+    return Lane(number=number, label=f"{heaviest.label}{part}{more}", groups=tuple(groups))
+
+
+def table_plan(number: int, table: Table, same_major: bool, groups: int) -> TablePlan:
+    """Plan the transport of one table; ``groups`` is how many its bounds really make."""
+    form, reason = copy_format(table, same_major)
+    return TablePlan(
+        id=f"t{number:05}",
+        schema_name=table.schema_name,
+        name=table.name,
+        columns=tuple(c.name for c in table.columns if not c.generated),
+        key=table.key,
+        format=form,
+        text_because=reason,
+        groups=groups,
+        rows_estimate=table.rows_estimate,
+    )
+
+
+def large_object_plan() -> TablePlan:
+    """Large objects travel as a table of pages: (oid, offset, bytes)."""
+    key = tuple(KeyColumn(name=n, type=t, order="natural") for n, t in (("oid", "oid"), ("at", "bigint")))
+    return TablePlan(
+        id=LARGE_OBJECTS,
+        schema_name="",
+        name="",
+        columns=("oid", "at", "data"),
+        key=key,
+        format="binary",
+        text_because="",
+        groups=1,
+        rows_estimate=0,
+    )
+
+
+def make_plan(
+    case: Case,
+    catalog: Catalog,
+    *,
+    schema_digest: str,
+    bounds_digest: str,
+    groups: dict[str, int],
+    same_major: bool,
+) -> Plan:
+    """Return the plan; ``groups`` gives for each table label the number of groups that its bounds make."""
+    plans = [table_plan(n, t, same_major, groups[t.label]) for n, t in enumerate(catalog.tables)]
+    weights = {p.id: max(FLOOR, t.bytes // p.groups) for p, t in zip(plans, catalog.tables, strict=True)}
+    if case.source.large_objects and catalog.large_objects:
+        plans.append(large_object_plan())
+        weights[LARGE_OBJECTS] = max(FLOOR, catalog.large_objects * FLOOR)
+    by_id = {plan.id: plan for plan in plans}
+    units = [Group(table=p.id, number=n, weight=weights[p.id]) for p in plans for n in range(p.groups)]
+    return Plan(
+        case=case.case,
+        case_digest=case.sha256_of_json(),
+        schema_digest=schema_digest,
+        bounds_digest=bounds_digest,
+        tables=tuple(plans),
+        lanes=tuple(_lane(n, g, by_id) for n, g in enumerate(_spread(units, case.lanes))),
+    )

@@ -1,0 +1,1 @@
+"""Everything that speaks to PostgreSQL: pinned sessions, catalog, COPY streams, schema objects."""

@@ -1,0 +1,150 @@
+"""COPY streams: rows out of a query, cut into chunks; chunks into a table. Rows are never parsed.
+
+A cut stream can never pass for a short table: the end is believed only after the server said so.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import select
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from itertools import islice
+
+import psycopg
+from psycopg import pq, sql
+
+from handover.errors import ConnectionLost
+from handover.model.plan import CopyFormat
+from handover.postgres.session import Connection
+
+# Large enough that a file, its fsync and its ledger entry cost little beside it, small enough that
+# a lane holds a few of them at once (plain, joined, compressed, encrypted) in well under 512 MB.
+CHUNK_BYTES = 16 * 1024 * 1024
+BINARY_HEADER = b"PGCOPY\n\xff\r\n\x00" + bytes(8)
+BINARY_TRAILER = b"\xff\xff"
+# How long we sleep at most before looking whether the process was asked to end.
+WAIT_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """Some rows of an ordered stream, joined; ``digest`` is the SHA-256 of ``data``."""
+
+    rows: int
+    data: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """Return the plain digest; keep it inside the process, publish keyed ones."""
+        return hashlib.sha256(self.data).digest()
+
+
+def _copy_options(form: CopyFormat) -> sql.SQL:
+    return sql.SQL("(FORMAT binary)") if form == "binary" else sql.SQL("(FORMAT text)")
+
+
+def _start(connection: Connection, statement: sql.Composed, expected: pq.ExecStatus) -> pq.abc.PGconn:
+    connection_c = connection.pgconn
+    result = connection_c.exec_(statement.as_bytes(connection))
+    if result.status != expected:
+        raise psycopg.errors.error_from_result(result)
+    return connection_c
+
+
+def _finish(connection_c: pq.abc.PGconn) -> None:
+    """Take the results that end a COPY; a failure of the server shows here."""
+    problem = None
+    while (result := connection_c.get_result()) is not None:
+        if result.status not in (pq.ExecStatus.COMMAND_OK, pq.ExecStatus.COPY_OUT) and problem is None:
+            problem = psycopg.errors.error_from_result(result)
+    if problem is not None:
+        raise problem
+
+
+def _messages(connection: Connection, query: sql.Composable, form: CopyFormat) -> Iterator[memoryview]:
+    """Yield what the server sends, one message at a time (PostgreSQL sends one row in each)."""
+    statement = sql.SQL("COPY ({}) TO STDOUT {}").format(query, _copy_options(form))
+    wire = _start(connection, statement, pq.ExecStatus.COPY_OUT)
+    finished = False
+    try:
+        while True:
+            size, message = wire.get_copy_data(1)
+            if size > 0:
+                yield message
+            elif size == 0:
+                select.select([wire.socket], [], [], WAIT_SECONDS)
+                wire.consume_input()
+            else:
+                break
+        _finish(wire)
+        finished = True
+    finally:
+        if not finished:
+            connection.close()  # in the middle of a COPY a session is of no further use
+
+
+def read_rows(
+    connection: Connection, query: sql.Composable, form: CopyFormat
+) -> Iterator[memoryview | bytes]:
+    """Yield the rows of a query in COPY form, without the binary header and trailer.
+
+    Raises psycopg.Error as the server does; the caller names what it was doing.
+    """
+    messages = _messages(connection, query, form)
+    if form == "text":
+        yield from messages
+        return
+    first = bytes(next(messages))
+    if not first.startswith(BINARY_HEADER):
+        raise ConnectionLost("the server did not start the binary stream as expected", hint="try again")
+    row: memoryview | bytes = first[len(BINARY_HEADER) :]
+    for following in messages:
+        yield row
+        row = following
+    if bytes(row) != BINARY_TRAILER:
+        raise ConnectionLost("the binary stream ended without its trailer", hint="try again")
+
+
+def cut_by_size(rows: Iterable[memoryview | bytes], limit: int = CHUNK_BYTES) -> Iterator[Chunk]:
+    """Cut a stream into chunks of at least ``limit`` bytes; the last one may be smaller."""
+    parts: list[memoryview | bytes] = []
+    size = 0
+    for row in rows:
+        parts.append(row)
+        size += len(row)
+        if size >= limit:
+            yield Chunk(len(parts), b"".join(parts))
+            parts, size = [], 0
+    if parts:
+        yield Chunk(len(parts), b"".join(parts))
+
+
+def take(rows: Iterator[memoryview | bytes], count: int) -> Chunk:
+    """Take the next ``count`` rows of a stream, or fewer when it ends."""
+    parts = list(islice(rows, count))
+    return Chunk(len(parts), b"".join(parts))
+
+
+def copy_into(
+    connection: Connection,
+    table: sql.Composable,
+    columns: Iterable[str],
+    form: CopyFormat,
+    data: bytes,
+) -> int:
+    """COPY a chunk into a table and return the number of rows the server counted."""
+    names = [sql.Identifier(name) for name in columns]
+    # "()" is no valid column list, so a table without columns has none.
+    listed = sql.SQL(" ({})").format(sql.SQL(", ").join(names)) if names else sql.SQL("")
+    statement = sql.SQL("COPY {}{} FROM STDIN {}").format(table, listed, _copy_options(form))
+    with connection.cursor() as cursor:
+        with cursor.copy(statement) as copy:
+            if form == "binary":
+                copy.write(BINARY_HEADER)
+            view = memoryview(data)
+            for start in range(0, len(view), 1 << 20):
+                copy.write(bytes(view[start : start + (1 << 20)]))
+            if form == "binary":
+                copy.write(BINARY_TRAILER)
+        return cursor.rowcount
