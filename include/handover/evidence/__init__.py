@@ -1,0 +1,1 @@
+"""What proves a transfer: ledger, manifest and the stand-alone program that checks them."""
