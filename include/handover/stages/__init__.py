@@ -1,0 +1,1 @@
+"""One module per stage of a run; the only composers of the packages below them."""

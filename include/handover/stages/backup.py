@@ -1,0 +1,202 @@
+"""Backup: each lane reads its groups under the one snapshot into encrypted chunks; sealing makes it one.
+
+A chunk counts once its receipt is in the ledger. What lies in the vault without a receipt is debris of a
+killed attempt and is removed when the backup is sealed, as are the files of void generations.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from handover.errors import LedgerRefused, VaultCorrupt
+from handover.evidence.progress import Meter
+from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef, SnapshotState
+from handover.model.plan import Group, Plan
+from handover.postgres.copying import Chunk, cut_by_size, read_rows
+from handover.postgres.ordering import ends, ordered_rows
+from handover.postgres.session import Connection, database_errors
+from handover.stages.context import Context
+from handover.stages.plan import Bounds, read_bounds
+from handover.stages.snapshot import latest_state, snapshot_session, wait_for_state
+
+
+def backup_lane(context: Context, number: int) -> int:
+    """Back up the groups of one lane; returns the rows of the lane. Safe to repeat."""
+    made = context.plan()
+    lane = made.lanes[number]
+    with context.step("backup", str(number)) as progress:
+        state = wait_for_state(context)
+        progress.expect(
+            sum(made.table(g.table).rows_estimate // made.table(g.table).groups for g in lane.groups), 0
+        )
+        return _back_up(context, made, state, lane.groups, progress)
+
+
+def _back_up(
+    context: Context, made: Plan, state: SnapshotState, groups: Iterable[Group], progress: Meter
+) -> int:
+    bounds = read_bounds(context, made)
+    done = _receipts(context, state.generation)
+    rows = 0
+    with snapshot_session(context.source, state.snapshot) as connection:
+        for group in groups:
+            if _group_key(state.generation, group) in _finished_groups(context):
+                rows += sum(c.rows for c in done if (c.table, c.group) == (group.table, group.number))
+                continue
+            rows += _back_up_group(context, connection, made, state, group, bounds, done, progress)
+    return rows
+
+
+def _back_up_group(
+    context: Context,
+    connection: Connection,
+    made: Plan,
+    state: SnapshotState,
+    group: Group,
+    bounds: Bounds,
+    done: list[ChunkReceipt],
+    progress: Meter,
+) -> int:
+    table = made.table(group.table)
+    query = ordered_rows(table, *ends(bounds.get(table.label, []), group.number))
+    finished = [c for c in done if (c.table, c.group) == (group.table, group.number)]
+    receipts = list(finished)
+    with database_errors(f"reading {table.label} from the source"):
+        stream = iter(read_rows(connection, query, table.format))
+        _skip(stream, sum(c.rows for c in finished))
+        for chunk in cut_by_size(stream):
+            context.honour_stop()
+            receipts.append(_store(context, state.generation, group, len(receipts), chunk))
+            progress.add(chunk.rows, len(chunk.data))
+    rows = sum(receipt.rows for receipt in receipts)
+    context.record(
+        "group-backed-up",
+        {"generation": state.generation, "table": group.table, "group": group.number, "rows": rows}
+        | {"chunks": len(receipts)},
+        key=_group_key(state.generation, group),
+    )
+    return rows
+
+
+def _skip(stream: Iterator[memoryview | bytes], rows: int) -> None:
+    """Pass over rows whose chunks are in the vault: under one snapshot the order repeats exactly."""
+    for _ in islice(stream, rows):
+        pass
+
+
+def _group_key(generation: int, group: Group) -> str:
+    return f"g{generation}/{group.table}/{group.number}"
+
+
+def _finished_groups(context: Context) -> set[str]:
+    return {str(entry.key) for entry in context.entries("group-backed-up")}
+
+
+def _store(context: Context, generation: int, group: Group, number: int, chunk: Chunk) -> ChunkReceipt:
+    """Put one chunk into the vault and its receipt into the ledger, exactly once."""
+    label = context.label(generation, "rows", f"{group.table}/{group.number}", number)
+    stored = context.put(label, chunk.data, f"{group.table}/{group.number:03}-{number:06}")
+    receipt = ChunkReceipt(
+        table=group.table,
+        group=group.number,
+        chunk=number,
+        rows=chunk.rows,
+        bytes=len(chunk.data),
+        digest=context.digest(chunk.digest),
+        object=stored,
+    )
+    try:
+        context.record("chunk-backed-up", receipt.document(), key=f"g{generation}/{receipt.unit}")
+    except LedgerRefused:
+        return _adopt(context, generation, receipt)
+    return receipt
+
+
+def _adopt(context: Context, generation: int, mine: ChunkReceipt) -> ChunkReceipt:
+    """Take over the receipt of another attempt that was faster; it must say the same of the rows."""
+    for theirs in _receipts(context, generation):
+        same = theirs.model_copy(update={"object": mine.object})
+        if theirs.unit == mine.unit and same == mine:
+            context.store.delete(mine.object.name)
+            return theirs
+    raise VaultCorrupt(
+        f"two attempts read chunk {mine.unit} under one snapshot and got different rows",
+        hint="the snapshot did not hold; abort the run and start a new one",
+    )
+
+
+def _receipts(context: Context, generation: int) -> list[ChunkReceipt]:
+    prefix = f"g{generation}/"
+    found = [e for e in context.entries("chunk-backed-up") if str(e.key).startswith(prefix)]
+    return sorted(
+        (ChunkReceipt.model_validate(e.body) for e in found), key=lambda c: (c.table, c.group, c.chunk)
+    )
+
+
+def seal_backup(context: Context) -> BackupIndex:
+    """Make the chunks of one generation a backup: complete it, write its index, remove debris."""
+    with context.step("seal") as progress:
+        made, state = context.plan(), latest_state(context)
+        if not context.entries("backup-sealed"):
+            missing = [
+                g for g in made.groups() if _group_key(state.generation, g) not in _finished_groups(context)
+            ]
+            if missing:  # lanes that ended under a generation which is void now
+                _back_up(context, made, state, missing, progress)
+            _seal(context, made, state)
+        return read_index(context)
+
+
+def _seal(context: Context, made: Plan, state: SnapshotState) -> None:
+    index = BackupIndex(
+        case=context.case.case,
+        run=context.run,
+        plan=made,
+        bounds={label: tuple(found) for label, found in read_bounds(context, made).items()},
+        state=state,
+        chunks=tuple(_receipts(context, state.generation)),
+    )
+    text = json.dumps(index.document(), ensure_ascii=False).encode()
+    stored = context.put(context.label(state.generation, "index"), text, "index")
+    removed = _remove_debris(context, index, stored)
+    groups = made.groups()
+    context.record(
+        "backup-sealed",
+        {
+            "generation": state.generation,
+            "index": stored.document(),
+            "rows": index.rows(groups)[0],
+            "bytes": index.rows(groups)[1],
+            "chunks": len(index.chunks),
+            "debris_removed": removed,
+        },
+        key=f"g{state.generation}",
+    )
+
+
+def _remove_debris(context: Context, index: BackupIndex, stored: ObjectRef) -> int:
+    bounds = ObjectRef.model_validate(context.last("plan", "plan").body["bounds"])
+    kept = {stored.name, bounds.name, index.state.schema_object.name} | {c.object.name for c in index.chunks}
+    debris = [n for n in context.store.list(f"{context.case.case}/{context.run}/") if n not in kept]
+    for name in debris:
+        context.store.delete(name)
+    return len(debris)
+
+
+def abandon_backup(context: Context) -> None:
+    """Tell the holder that nobody will seal this generation."""
+    generations = [int(e.body["state"]["generation"]) for e in context.entries("snapshot-exported")]
+    if generations and not context.entries("backup-sealed"):
+        newest = max(generations)
+        context.record("backup-abandoned", {"generation": newest}, key=f"g{newest}")
+
+
+def read_index(context: Context) -> BackupIndex:
+    """Return the index of this run's sealed backup, from the vault."""
+    sealed = context.last("backup-sealed", "backup").body
+    reference = ObjectRef.model_validate(sealed["index"])
+    return BackupIndex.model_validate_json(
+        context.get(context.label(int(sealed["generation"]), "index"), reference)
+    )

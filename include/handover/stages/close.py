@@ -1,0 +1,198 @@
+"""Close: say from the ledger alone whether the run is complete, sign it, and write the evidence folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import subprocess
+from contextlib import closing
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from handover import __version__
+from handover.errors import VerificationFailed
+from handover.evidence.ledger import Entry
+from handover.evidence.manifest import statement, write_evidence
+from handover.model.backup import BackupIndex, ObjectRef
+from handover.model.plan import Group, Plan
+from handover.postgres.receipts import drop_receipts
+from handover.postgres.session import connect
+from handover.settings import REPOSITORY
+from handover.stages.backup import read_index
+from handover.stages.context import Context
+from handover.stages.verify import OBJECTS, unit_of
+
+_PACKAGES = (
+    "apache-airflow",
+    "cryptography",
+    "great-expectations",
+    "pandas",
+    "psycopg",
+    "pyarrow",
+    "pydantic",
+    "rfc8785",
+    "zstandard",
+)
+NOT_COVERED = (
+    "an Airflow administrator or DAG author who holds the signing key",
+    "replicas, WAL archives, file-system snapshots and server logs outside the connections of the case",
+    "copies made by people; physical media",
+    "approval, acceptance by the receiving side and disposition of the source: not part of this version",
+)
+
+
+def close_run(context: Context) -> Path:
+    """Write the signed manifest and evidence; raises VerificationFailed when the run is not complete."""
+    with context.step("close"):
+        missing = missing_steps(context)
+        if not missing:
+            with closing(connect(context.target)) as target:
+                drop_receipts(target)
+        status = "not complete" if missing else "complete"
+        context.record("run-closed", {"status": status, "reasons": list(missing)})
+        folder = _write(context, status, missing)
+        context.record("evidence-written", {"folder": str(folder), "status": status})
+        if missing:
+            raise VerificationFailed(
+                "the run is not complete:\n  " + "\n  ".join(missing),
+                hint="see the failed tasks; clear them once their cause is gone",
+                evidence=str(folder),
+            )
+    return folder
+
+
+def missing_steps(context: Context) -> list[str]:
+    """Return every reason why the run is not complete, by looking for what must be in the ledger."""
+    entries = context.entries()
+    kinds = {entry.kind for entry in entries}
+    reasons = [
+        f"step {step} is not done"
+        for kind, step in (
+            ("inventory", "inventory"),
+            ("plan", "plan"),
+            ("backup-sealed", "backup"),
+            ("restore-tested", "restore_test"),
+            ("migrated", "migrate"),
+        )
+        if kind not in kinds
+    ]
+    if "plan" in kinds:
+        reasons += _unverified(entries, context.plan())
+    return reasons + _failures(entries) if reasons else []
+
+
+def _unverified(entries: list[Entry], plan: Plan) -> list[str]:
+    """Return a reason for each unit whose latest verification is absent or found differences."""
+    latest = {str(e.body["unit"]): list(e.body["differences"]) for e in entries if e.kind == "verified"}
+    units = {unit_of(group): _described(plan, group) for group in plan.groups()} | {OBJECTS: "schema objects"}
+    absent = [label for unit, label in units.items() if unit not in latest]
+    differing = [line for unit in units for line in latest.get(unit, [])]
+    return [f"not verified: {label}" for label in absent] + differing
+
+
+def _described(plan: Plan, group: Group) -> str:
+    table = plan.table(group.table)
+    return table.label if table.groups == 1 else f"{table.label} {group.number + 1}/{table.groups}"
+
+
+def _failures(entries: list[Entry]) -> list[str]:
+    lines = [
+        f"{e.body['stage']}: {str(e.body['message']).splitlines()[0]}" for e in entries if e.kind == "failure"
+    ]
+    return list(dict.fromkeys(lines))
+
+
+def _write(context: Context, status: str, reasons: list[str]) -> Path:
+    """Write the evidence folder; each attempt to close gets one of its own, none is ever changed."""
+    entries = context.entries()
+    predicate = _predicate(context, status, reasons, entries)
+    attempts = sum(entry.kind == "run-closed" for entry in entries)
+    name = context.run if attempts == 1 else f"{context.run}-{attempts}"
+    documents = {"case.json": _pretty(context.case.document())}
+    if any(e.kind == "plan" for e in entries):
+        documents["plan.json"] = _pretty(context.plan().document())
+    return write_evidence(
+        context.settings.evidence / context.case.case / name,
+        statement=statement(_vault_files(context, entries), predicate),
+        ledger_lines=context.ledger.lines(context.case.case),
+        documents=documents,
+        signer=context.keyring.signer(),
+    )
+
+
+def _pretty(document: object) -> bytes:
+    return json.dumps(document, ensure_ascii=False, indent=2, sort_keys=True).encode() + b"\n"
+
+
+def _vault_files(context: Context, entries: list[Entry]) -> list[tuple[str, str]]:
+    if not any(e.kind == "backup-sealed" for e in entries):
+        return []
+    index = read_index(context)
+    sealed = context.last("backup-sealed", "backup").body
+    bounds = context.last("plan", "plan").body["bounds"]
+    references = [ObjectRef.model_validate(o) for o in (sealed["index"], bounds)]
+    references += [index.state.schema_object, *(chunk.object for chunk in index.chunks)]
+    return [(f"vault/{reference.name}", reference.sha256) for reference in references]
+
+
+def _predicate(context: Context, status: str, reasons: list[str], entries: list[Entry]) -> dict[str, object]:
+    found: dict[str, object] = {
+        "case": context.case.case,
+        "run": context.run,
+        "status": status,
+        "reasons": list(reasons),
+        "case_digest": context.case.sha256_of_json(),
+        "opened": entries[0].at if entries else "",
+        "closed": entries[-1].at if entries else "",
+        "software": software(),
+        "not_covered": list(NOT_COVERED),
+    }
+    if any(e.kind == "backup-sealed" for e in entries):
+        found |= _backup(read_index(context))
+    return found
+
+
+def _backup(index: BackupIndex) -> dict[str, object]:
+    state = index.state
+    return {
+        "schema_digest": index.plan.schema_digest,
+        "plan_digest": index.plan.sha256_of_json(),
+        "generation": state.generation,
+        "sequences": len(state.sequences),
+        "materialized_views": [view.document() for view in state.views],
+        "tables": [_table(index, table.id) for table in index.plan.tables],
+    }
+
+
+def _table(index: BackupIndex, table_id: str) -> dict[str, object]:
+    table = index.plan.table(table_id)
+    chunks = [c for g in index.plan.groups() if g.table == table_id for c in index.of(g)]
+    return {
+        "table": table.label,
+        "format": table.format,
+        "rows": sum(c.rows for c in chunks),
+        "bytes": sum(c.bytes for c in chunks),
+        "chunks": [
+            {"unit": c.unit, "rows": c.rows, "digest": c.digest, "file": c.object.name} for c in chunks
+        ],
+    }
+
+
+def software() -> dict[str, str]:
+    """Return the versions of what did the work, and the commit it was built from."""
+    found = {"handover": __version__, "python": platform.python_version(), "git-commit": _commit()}
+    for package in _PACKAGES:
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def _commit() -> str:
+    command = ["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+    except OSError:
+        return "unknown"
+    return done.stdout.strip() if done.returncode == 0 else "unknown"

@@ -1,0 +1,172 @@
+"""What every stage is given: the case, the run, the connections, ledger, vault and keyring."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from secrets import token_hex
+
+from handover.errors import CaseInvalid, HandoverError, NotReady, Stopped, VaultCorrupt
+from handover.evidence.digest import keyed
+from handover.evidence.ledger import Entry, Ledger
+from handover.evidence.progress import Meter, meter
+from handover.model.backup import ObjectRef
+from handover.model.case import Case, load_case
+from handover.model.plan import Plan
+from handover.postgres.tools import ClientPrograms
+from handover.settings import Settings
+from handover.vault.keyring import Keyring
+from handover.vault.roots import Purpose
+from handover.vault.segment import Label, open_segment, read_header, seal
+from handover.vault.store import FolderStore, Store
+
+# Gives the URL of a connection by its id; the Airflow edge and the command line each bring their own.
+Resolver = Callable[[str], str]
+_STOP_KINDS = ("stop-requested", "stop-lifted", "run-opened")
+
+
+@dataclass(frozen=True)
+class Context:
+    """A run of a case and everything it works with; opened afresh in every process."""
+
+    case: Case
+    run: str
+    source: str
+    target: str
+    scratch: str
+    ledger_url: str
+    ledger: Ledger
+    store: Store
+    keyring: Keyring
+    programs: ClientPrograms
+    settings: Settings
+
+    def record(self, kind: str, body: Mapping[str, object], key: str | None = None) -> Entry:
+        """Append to the ledger; with a key, once."""
+        return self.ledger.append(self.case.case, self.run, kind, body, key=key)
+
+    def entries(self, *kinds: str) -> list[Entry]:
+        """Return this run's ledger entries of the given kinds."""
+        return self.ledger.entries(self.case.case, run=self.run, kinds=kinds)
+
+    def last(self, kind: str, step: str) -> Entry:
+        """Return the last entry of a kind; raise NotReady naming the step that should have written it."""
+        found = self.entries(kind)
+        if not found:
+            raise NotReady(f"step {step} has not been done in this run", hint=f"run or clear the task {step}")
+        return found[-1]
+
+    def plan(self) -> Plan:
+        """Return this run's plan."""
+        return Plan.model_validate(self.last("plan", "plan").body["plan"])
+
+    def honour_stop(self) -> None:
+        """Raise Stopped when somebody asked the case to stop."""
+        flag = self.ledger.latest(self.case.case, _STOP_KINDS)
+        if flag is not None and flag.kind == "stop-requested":
+            raise Stopped(
+                f"case {self.case.case} was told to stop",
+                hint=f"`handover stop {self.case.case} --lift`, then clear the failed tasks to go on",
+            )
+
+    @contextmanager
+    def step(self, stage: str, lane: str = "") -> Iterator[Meter]:
+        """Do a step: honour the stop flag, measure it, and write a failure to the ledger as it passes."""
+        try:
+            self.honour_stop()
+            with meter(self.ledger_url, self.case.case, self.run, stage, lane) as measuring:
+                yield measuring
+        except HandoverError as error:
+            failure = {"stage": stage, "lane": lane, "error": type(error).__name__, "message": str(error)}
+            self.record("failure", failure)
+            raise
+
+    @cached_property
+    def evidence_key(self) -> bytes:
+        """The key of this case's published digests."""
+        return self.keyring.key(self.keyring.ensure(Purpose.EVIDENCE, self.case.case).key_id)
+
+    def digest(self, plain: bytes) -> str:
+        """Return the keyed, publishable form of a SHA-256."""
+        return keyed(self.evidence_key, plain)
+
+    def label(self, generation: int, kind: str, table: str = "", chunk: int = 0) -> Label:
+        """Return the label that binds an object to case, run, generation and place."""
+        return Label(self.case.case, self.run, generation, kind, table, chunk)
+
+    def folder(self, generation: int) -> str:
+        """Return the vault folder of one generation of this run's backup."""
+        return f"{self.case.case}/{self.run}/g{generation}"
+
+    def put(self, label: Label, data: bytes, name: str) -> ObjectRef:
+        """Encrypt and store an object; its name gets a random part, so that no attempt meets another's."""
+        key_id = self.keyring.ensure(Purpose.BACKUP, self.case.case).key_id
+        blob = seal(label, [data], key_id, self.keyring.key(key_id))
+        stored = self.store.put(f"{self.folder(label.generation)}/{name}-{token_hex(4)}.seg", blob)
+        return ObjectRef(name=stored.name, size=stored.size, sha256=stored.sha256)
+
+    def get(self, label: Label, reference: ObjectRef) -> bytes:
+        """Read an object, check it against its receipt and its label, and decrypt it."""
+        blob = self.store.get(reference.name)
+        if hashlib.sha256(blob).hexdigest() != reference.sha256:
+            # The seal would find damage too, but not a whole file put in place of another attempt's.
+            self._open(blob, label, reference.name)
+            raise VaultCorrupt(
+                f"{reference.name} is a valid segment but not the one that its receipt names",
+                hint="restore the file from a copy of the vault, or start a new run",
+                object=reference.name,
+            )
+        return self._open(blob, label, reference.name)
+
+    def _open(self, blob: bytes, label: Label, name: str) -> bytes:
+        return open_segment(blob, label, self.keyring.key(read_header(blob, name).key_id), name)
+
+
+def run_name(run_id: str) -> str:
+    """Return a run id that is fit for folder names; distinct ids stay distinct."""
+    if re.fullmatch(r"[A-Za-z0-9-]{1,100}", run_id):
+        return run_id
+    plain = re.sub(r"[^A-Za-z0-9]+", "-", run_id).strip("-")[:80]
+    return f"{plain}-{hashlib.sha256(run_id.encode()).hexdigest()[:8]}"
+
+
+def open_context(settings: Settings, case_id: str, run_id: str, resolve: Resolver) -> Context:
+    """Open a run: read and validate the case, find its connections, open ledger, vault and keyring."""
+    case = load_case(settings.cases, case_id)
+    keyring = Keyring.open(settings.keyring)
+    ledger_url = settings.require("HANDOVER_LEDGER_URL")
+    urls = [
+        _resolved(resolve, field, connection)
+        for field, connection in (
+            ("source.connection", case.source.connection),
+            ("target.connection", case.target.connection),
+            ("restore_test.connection", case.restore_test.connection),
+        )
+    ]
+    return Context(
+        case=case,
+        run=run_name(run_id),
+        source=urls[0],
+        target=urls[1],
+        scratch=urls[2],
+        ledger_url=ledger_url,
+        ledger=Ledger(ledger_url, keyring.signer()),
+        store=FolderStore(settings.vault),
+        keyring=keyring,
+        programs=ClientPrograms(settings.variables),
+        settings=settings,
+    )
+
+
+def _resolved(resolve: Resolver, field: str, connection: str) -> str:
+    try:
+        return resolve(connection)
+    except KeyError:
+        raise CaseInvalid(
+            f"{field}: connection {connection!r} is not known",
+            hint=f"`airflow connections add {connection} --conn-uri postgresql://…`, or correct the field",
+        ) from None

@@ -1,0 +1,122 @@
+"""Inventory: look at both ends, refuse what cannot work, and write down what the source holds."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from handover.errors import ConfigurationMissing, ConnectionLost, PreflightFailed
+from handover.model.catalog import Catalog, Finding, Server
+from handover.postgres import preflight
+from handover.postgres.catalog import read_catalog, read_server, sorts_bytewise
+from handover.postgres.schema import SchemaEntry, dump_schema, read_entries, schema_digest
+from handover.postgres.session import Connection, connect, database_errors
+from handover.stages.context import Context
+
+
+def inventory(context: Context) -> Catalog:
+    """Check the case against the real databases and record the catalog; raises PreflightFailed."""
+    body = {"case": context.case.document(), "digest": context.case.sha256_of_json()}
+    context.record("run-opened", body, key="opened")
+    with context.step("inventory"):
+        findings = check(context)
+        blocking = [f for f in findings if not is_acknowledged(context, f)]
+        if blocking:
+            raise preflight_failed(blocking)
+        with database_errors("reading the source's catalog"), closing(connect(context.source)) as source:
+            catalog = read_catalog(source, context.case.source.schemas, bytewise(context))
+        context.record(
+            "inventory",
+            {
+                "catalog": catalog.document(),
+                "schema_digest": current_schema_digest(context),
+                "acknowledged": [finding.id for finding in findings],
+            },
+        )
+    return catalog
+
+
+def is_acknowledged(context: Context, finding: Finding) -> bool:
+    """Say whether the case accepts this finding by its id, where that is possible at all."""
+    return finding.acknowledgeable and finding.id in context.case.acknowledge
+
+
+def preflight_failed(findings: list[Finding]) -> PreflightFailed:
+    """Return one error that names every finding with its remedy."""
+    lines = [f"  {finding.id}: {finding.message}; {finding.remedy}" for finding in findings]
+    return PreflightFailed(
+        "the transfer cannot start:\n" + "\n".join(lines),
+        hint="correct each of them; `handover case check` looks again",
+        findings=[finding.id for finding in findings],
+    )
+
+
+def check(context: Context) -> list[Finding]:
+    """Return everything in the way of this case, at all three connections."""
+    opened: list[Connection] = []
+    try:
+        findings = _unreachable(context, opened)
+        if not findings:
+            with database_errors("looking at source and target"):
+                findings = _look(context, *opened)
+    finally:
+        for connection in opened:
+            connection.close()
+    return findings
+
+
+def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
+    """Open the three connections into ``opened``; return a finding for each that fails."""
+    findings = []
+    case = context.case
+    for field, name, url in (
+        ("source.connection", case.source.connection, context.source),
+        ("target.connection", case.target.connection, context.target),
+        ("restore_test.connection", case.restore_test.connection, context.scratch),
+    ):
+        try:
+            opened.append(connect(url))
+        except (ConfigurationMissing, ConnectionLost) as error:
+            findings.append(
+                Finding(id=f"unreachable:{name}", message=f"{field}: {error.message}", remedy=error.hint)
+            )
+    return findings
+
+
+def _look(context: Context, source: Connection, target: Connection, scratch: Connection) -> list[Finding]:
+    wanted = context.case.source
+    schemas = list(wanted.schemas)
+    here, there = read_server(source), read_server(target)
+    catalog = read_catalog(source, schemas, bytewise=False)
+    return [
+        *preflight.check_source(source, schemas, wanted.large_objects),
+        *preflight.check_pair(here, there, context.programs.major()),
+        *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
+        *preflight.missing_roles(source, target, schemas),
+        *preflight.check_scratch(scratch),
+    ]
+
+
+def servers(context: Context) -> tuple[Server, Server, Server]:
+    """Return source, target and what a scratch database made from template0 would be."""
+    with (
+        closing(connect(context.source)) as source,
+        closing(connect(context.target)) as target,
+        closing(connect(context.scratch)) as scratch,
+    ):
+        return read_server(source), read_server(target), read_server(scratch, "template0")
+
+
+def bytewise(context: Context) -> bool:
+    """Say whether plain text sorts byte by byte wherever this run reads it."""
+    return all(sorts_bytewise(server) for server in servers(context))
+
+
+def schema_entries(context: Context, archive: bytes) -> list[SchemaEntry]:
+    """Return all objects of a schema archive."""
+    return [e for s in ("pre-data", "post-data") for e in read_entries(context.programs, archive, s)]
+
+
+def current_schema_digest(context: Context) -> str:
+    """Return the keyed digest of the source's definitions as they are now."""
+    archive = dump_schema(context.programs, context.source, context.case.source.schemas)
+    return context.digest(schema_digest(schema_entries(context, archive)))

@@ -1,0 +1,186 @@
+"""Loading: a database made from the vault alone. The restore test and the migration are this, twice.
+
+Every effect is in one transaction with its receipt, so that any step may be killed and repeated.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import closing
+from dataclasses import dataclass
+
+from handover.errors import Busy, DataRefused, VaultCorrupt
+from handover.evidence.progress import Meter
+from handover.model.backup import BackupIndex, ChunkReceipt
+from handover.model.plan import LARGE_OBJECTS, Group, TablePlan
+from handover.postgres.copying import Chunk, copy_into
+from handover.postgres.objects import create_extensions, load_large_objects, refresh, set_sequences
+from handover.postgres.receipts import create_receipts, once
+from handover.postgres.schema import SchemaEntry, apply_entry, read_entries
+from handover.postgres.session import Connection, connect, database_errors, qualified
+from handover.stages.context import Context
+
+# Two keys over the same pair of tables can deadlock; the server breaks the tie within a second.
+ATTEMPTS_AT_A_KEY = 10
+
+
+@dataclass(frozen=True)
+class Destination:
+    """A database that is being filled; ``step`` names the stage in receipts and messages."""
+
+    url: str
+    step: str
+
+
+def read_chunk(context: Context, index: BackupIndex, receipt: ChunkReceipt) -> bytes:
+    """Return the plain bytes of a chunk, checked against every digest we have of it."""
+    label = context.label(index.state.generation, "rows", f"{receipt.table}/{receipt.group}", receipt.chunk)
+    data = context.get(label, receipt.object)
+    if context.digest(Chunk(receipt.rows, data).digest) != receipt.digest:
+        raise VaultCorrupt(
+            f"{receipt.object.name} does not hold the rows that were backed up",
+            hint="restore the file from a copy of the vault, or start a new run",
+        )
+    return data
+
+
+def prepare(context: Context, index: BackupIndex, destination: Destination) -> None:
+    """Create receipts, extensions and every object that must be there before the rows."""
+    archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
+    with closing(connect(destination.url)) as connection:
+        create_receipts(connection)
+        create_extensions(connection, index.state.extensions)
+        for entry in read_entries(context.programs, archive, "pre-data"):
+            _apply_once(context, connection, destination, entry)
+
+
+def load_groups(
+    context: Context, index: BackupIndex, destination: Destination, groups: Iterable[Group], progress: Meter
+) -> None:
+    """Load the chunks of some groups, each exactly once."""
+    with closing(connect(destination.url)) as connection:
+        for group in groups:
+            table = index.plan.table(group.table)
+            for receipt in index.of(group):
+                context.honour_stop()
+                _load_chunk(context, index, destination, connection, table, receipt)
+                progress.add(receipt.rows, receipt.bytes)
+            _confirm(context, index, destination, group)
+
+
+def _load_chunk(
+    context: Context,
+    index: BackupIndex,
+    destination: Destination,
+    connection: Connection,
+    table: TablePlan,
+    receipt: ChunkReceipt,
+) -> None:
+    doing = f"{destination.step}: loading chunk {receipt.unit} of {table.label}"
+    with (
+        database_errors(doing),
+        once(connection, context.run, destination.step, receipt.unit, receipt.rows, receipt.digest) as todo,
+    ):
+        if not todo:
+            return
+        loaded = _copy(connection, table, read_chunk(context, index, receipt))
+        if loaded != receipt.rows:
+            raise DataRefused(
+                f"{doing}: {loaded} rows arrived, expected {receipt.rows}",
+                hint="a rule or trigger on the target drops rows; remove it, then clear the task",
+            )
+
+
+def _copy(connection: Connection, table: TablePlan, data: bytes) -> int:
+    if table.id == LARGE_OBJECTS:
+        return load_large_objects(connection, data)
+    name = qualified(table.schema_name, table.name)
+    return copy_into(connection, name, table.columns, table.format, data)
+
+
+def _confirm(context: Context, index: BackupIndex, destination: Destination, group: Group) -> None:
+    """Copy what the database confirmed to the ledger."""
+    chunks = index.of(group)
+    context.record(
+        "group-loaded",
+        {"step": destination.step, "table": group.table, "group": group.number, "chunks": len(chunks)}
+        | {"generation": index.state.generation, "rows": sum(c.rows for c in chunks)},
+        key=f"{destination.step}/g{index.state.generation}/{group.table}/{group.number}",
+    )
+
+
+def finish(context: Context, index: BackupIndex, destination: Destination) -> None:
+    """Build indexes, keys and the rest in parallel, then set sequences and fill materialised views."""
+    archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
+    entries = read_entries(context.programs, archive, "post-data")
+    _apply_in_parallel(context, destination, entries)
+    with closing(connect(destination.url)) as connection:
+        set_sequences(connection, index.state.sequences)
+        with database_errors(f"{destination.step}: gathering statistics"):
+            connection.execute("ANALYZE")
+        for view in index.state.views:
+            context.honour_stop()
+            if view.populated:
+                refresh(connection, view.schema_name, view.name)
+
+
+def _apply_once(
+    context: Context, connection: Connection, destination: Destination, entry: SchemaEntry
+) -> None:
+    doing = f"{destination.step}: creating"
+    with (
+        database_errors(f"{doing} {entry.label}"),
+        once(connection, context.run, f"{destination.step}/schema", str(entry.id)) as todo,
+    ):
+        if todo:
+            apply_entry(connection, entry, doing)
+
+
+def _apply_alone(context: Context, destination: Destination, entry: SchemaEntry) -> None:
+    """Create one object in a session of its own; a deadlock between keys is tried again."""
+    for attempt in range(1, ATTEMPTS_AT_A_KEY + 1):
+        try:
+            with closing(connect(destination.url)) as connection:
+                _apply_once(context, connection, destination, entry)
+            return
+        except Busy:
+            if attempt == ATTEMPTS_AT_A_KEY:
+                raise
+
+
+def _apply_in_parallel(context: Context, destination: Destination, entries: list[SchemaEntry]) -> None:
+    """Create objects as soon as all that they rest on are there, as many at once as the case has lanes."""
+    waiting = {entry.id: entry for entry in entries}
+    running: dict[Future[None], int] = {}
+    with ThreadPoolExecutor(context.case.lanes) as pool:
+        try:
+            while waiting or running:
+                _start_ready(context, destination, pool, waiting, running)
+                for future in wait(running, return_when=FIRST_COMPLETED).done:
+                    del running[future]
+                    future.result()
+                    context.honour_stop()
+        finally:
+            for future in running:
+                future.cancel()
+
+
+def _start_ready(
+    context: Context,
+    destination: Destination,
+    pool: ThreadPoolExecutor,
+    waiting: dict[int, SchemaEntry],
+    running: dict[Future[None], int],
+) -> None:
+    busy = set(waiting) | set(running.values())
+    ready = [e for e in waiting.values() if not e.depends & busy - {e.id}]
+    if not ready and not running:
+        raise DataRefused(
+            f"{destination.step}: {len(waiting)} schema objects wait for each other",
+            hint="drop the circular dependency in the source, or report this schema",
+            objects=[entry.label for entry in waiting.values()],
+        )
+    for entry in ready:
+        del waiting[entry.id]
+        running[pool.submit(_apply_alone, context, destination, entry)] = entry.id

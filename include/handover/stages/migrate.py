@@ -1,0 +1,66 @@
+"""Migrate: fill the target from the proven backup. Nothing is read from the source any more."""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from handover.errors import NotReady
+from handover.model.backup import BackupIndex
+from handover.postgres import preflight
+from handover.postgres.session import connect, database_errors
+from handover.stages.backup import read_index
+from handover.stages.context import Context
+from handover.stages.inventory import preflight_failed
+from handover.stages.loading import Destination, finish, load_groups, prepare
+
+STEP = "migrate"
+
+
+def target_of(context: Context) -> Destination:
+    """Return the case's target as a destination."""
+    return Destination(context.target, STEP)
+
+
+def _proven_index(context: Context) -> BackupIndex:
+    """Return the index of a backup that a restore has proven (C02), else raise NotReady."""
+    index = read_index(context)
+    if not any(e.body["generation"] == index.state.generation for e in context.entries("restore-tested")):
+        raise NotReady(
+            "the backup has not been proven by a restore", hint="run or clear the task restore_test"
+        )
+    return index
+
+
+def prepare_target(context: Context) -> None:
+    """Create schemas, types and tables in the target, which must still be empty."""
+    with context.step("prepare"):
+        index = _proven_index(context)
+        with database_errors("looking at the target"), closing(connect(context.target)) as target:
+            schemas = list(context.case.source.schemas)
+            findings = list(
+                preflight.check_target(
+                    target, schemas, index.state.extensions, context.case.source.large_objects, context.run
+                )
+            )
+        blocking = [f for f in findings if not f.acknowledgeable]
+        if blocking:
+            raise preflight_failed(blocking)
+        prepare(context, index, target_of(context))
+
+
+def migrate_lane(context: Context, number: int) -> int:
+    """Load the groups of one lane; returns their rows. Safe to repeat."""
+    with context.step(STEP, str(number)) as progress:
+        index = _proven_index(context)
+        groups = index.plan.lanes[number].groups
+        progress.expect(*index.rows(groups))
+        load_groups(context, index, target_of(context), groups, progress)
+        return index.rows(groups)[0]
+
+
+def finish_target(context: Context) -> None:
+    """Build indexes and keys, set sequences, fill materialised views."""
+    with context.step("finish"):
+        index = _proven_index(context)
+        finish(context, index, target_of(context))
+        context.record("migrated", {"generation": index.state.generation}, key=f"g{index.state.generation}")

@@ -1,0 +1,69 @@
+"""Plan: decide from case and inventory what is read in which order by which lane, and write it down."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from contextlib import closing
+
+from handover.errors import NotReady
+from handover.model.backup import ObjectRef
+from handover.model.catalog import Catalog, Table
+from handover.model.plan import Plan, make_plan, wanted_groups
+from handover.postgres.ordering import Bound, draw_bounds
+from handover.postgres.session import connect, database_errors
+from handover.stages.context import Context
+from handover.stages.inventory import servers
+
+Bounds = dict[str, list[Bound]]
+
+
+def plan(context: Context) -> Plan:
+    """Make the plan of this run and record it; bounds go encrypted to the vault."""
+    with context.step("plan"):
+        found = context.last("inventory", "inventory").body
+        catalog = Catalog.model_validate(found["catalog"])
+        bounds = _draw(context, catalog)
+        text = json.dumps(bounds, ensure_ascii=False, sort_keys=True).encode()
+        made = make_plan(
+            context.case,
+            catalog,
+            schema_digest=str(found["schema_digest"]),
+            bounds_digest=context.digest(hashlib.sha256(text).digest()),
+            groups={t.label: len(bounds.get(t.label, [])) + 1 for t in catalog.tables},
+            same_major=len({server.major for server in servers(context)}) == 1,
+        )
+        stored = context.put(context.label(0, "bounds"), text, "bounds")
+        context.record(
+            "plan", {"plan": made.document(), "digest": made.sha256_of_json(), "bounds": stored.document()}
+        )
+    return made
+
+
+def _draw(context: Context, catalog: Catalog) -> Bounds:
+    """Draw the bounds of every table that is worth more than one group."""
+    total = sum(table.bytes for table in catalog.tables)
+    wanted = {t.label: wanted_groups(t, total, context.case.lanes) for t in catalog.tables}
+    with closing(connect(context.source, read_only=True)) as source:
+
+        def of(table: Table) -> list[Bound]:
+            with database_errors(f"drawing bounds of {table.label}"):
+                return draw_bounds(
+                    source,
+                    table.schema_name,
+                    table.name,
+                    table.key,
+                    wanted[table.label],
+                    table.rows_estimate,
+                )
+
+        return {table.label: of(table) for table in catalog.tables if wanted[table.label] > 1}
+
+
+def read_bounds(context: Context, made: Plan) -> Bounds:
+    """Return the bounds that belong to a plan."""
+    reference = ObjectRef.model_validate(context.last("plan", "plan").body["bounds"])
+    text = context.get(context.label(0, "bounds"), reference)
+    if context.digest(hashlib.sha256(text).digest()) != made.bounds_digest:
+        raise NotReady("the bounds in the vault are not those of the plan", hint="clear the task plan")
+    return {label: [tuple(bound) for bound in found] for label, found in json.loads(text).items()}

@@ -1,0 +1,172 @@
+"""Snapshot: a holder keeps one transaction open whose snapshot all lanes of the backup share.
+
+If the holder is lost its generation is void: what it left is discarded and a new generation starts.
+Lanes wait for the ledger's row, never for the holder's task.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+
+import psycopg
+from psycopg import sql
+
+from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped
+from handover.evidence.ledger import Entry
+from handover.model.backup import SnapshotState, ViewReceipt
+from handover.model.catalog import Catalog, MaterializedView
+from handover.postgres.catalog import read_sequences
+from handover.postgres.copying import cut_by_size, read_rows
+from handover.postgres.objects import view_rows
+from handover.postgres.schema import dump_schema, schema_digest
+from handover.postgres.session import Connection, connect, database_errors, fetch, qualified, stripped
+from handover.stages.context import Context
+from handover.stages.inventory import schema_entries
+from handover.stages.rolling import rolling_digest
+
+# The ledger is asked this often; it answers in a millisecond.
+POLL_SECONDS = 1.0
+# A holder that got a slot exports within seconds; waiting longer than this means it never got one.
+EXPORT_SECONDS = 900.0
+# A table locked exclusively for longer than this is somebody's maintenance: try again later.
+LOCK_SECONDS = 30
+_END_KINDS = ("backup-sealed", "backup-abandoned")
+
+
+def hold_snapshot(context: Context) -> int:
+    """Export a snapshot and keep it until the backup is sealed or given up; returns the generation."""
+    with context.step("snapshot"):
+        if context.entries("backup-sealed"):
+            return latest_state(context).generation
+        generation = _new_generation(context)
+        with closing(connect(context.source, read_only=True)) as holder:
+            with database_errors("taking the snapshot"):
+                state = _export(context, holder, generation)
+            context.record("snapshot-exported", {"state": state.document()}, key=f"g{generation}")
+            _hold(context, holder, generation)
+    return generation
+
+
+def _new_generation(context: Context) -> int:
+    """Void what an earlier holder of this run left, and return the number of the new generation."""
+    earlier = [int(entry.body["state"]["generation"]) for entry in context.entries("snapshot-exported")]
+    for number in earlier:
+        context.record("generation-void", {"generation": number}, key=f"g{number}")
+    return max(earlier, default=0) + 1
+
+
+def _export(context: Context, holder: Connection, generation: int) -> SnapshotState:
+    plan = context.plan()
+    holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    holder.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_SECONDS}s")))
+    for table in plan.tables:
+        if table.name:
+            name = qualified(table.schema_name, table.name)
+            holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
+    snapshot = str(fetch(holder, "SELECT pg_export_snapshot()")[0][0])
+    archive = dump_schema(context.programs, context.source, context.case.source.schemas, snapshot)
+    if context.digest(schema_digest(schema_entries(context, archive))) != plan.schema_digest:
+        raise SchemaChanged(
+            "the source's schema changed after it was planned",
+            hint="clear the task inventory (with downstream) to plan again, and keep the schema still",
+        )
+    catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
+    return SnapshotState(
+        generation=generation,
+        snapshot=snapshot,
+        backend=holder.info.backend_pid,
+        schema_object=context.put(context.label(generation, "schema"), archive, "schema"),
+        sequences=read_sequences(holder, context.case.source.schemas),
+        views=tuple(_view(context, snapshot, view) for view in catalog.materialized_views),
+        extensions=catalog.extensions,
+    )
+
+
+def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
+    """Digest what a refresh of the view over the snapshot gives; its stored rows may be older."""
+    if not view.populated:
+        return ViewReceipt(schema_name=view.schema_name, name=view.name, populated=False, rows=0, digest="")
+    with snapshot_session(context.source, snapshot) as connection:
+        name = qualified(view.schema_name, view.name).as_string(connection)
+        text = str(fetch(connection, "SELECT pg_get_viewdef(%s::regclass)", name)[0][0])
+        definition = sql.SQL("({})").format(sql.SQL(text.rstrip().removesuffix(";")))
+        with database_errors(f"reading {view.schema_name}.{view.name}"):
+            rows, digest = rolling_digest(cut_by_size(read_rows(connection, view_rows(definition), "text")))
+    return ViewReceipt(
+        schema_name=view.schema_name, name=view.name, populated=True, rows=rows, digest=context.digest(digest)
+    )
+
+
+def _hold(context: Context, holder: Connection, generation: int) -> None:
+    """Wait until the backup ended. Raises SnapshotLost when the session dies meanwhile."""
+    deadline = time.monotonic() + context.case.snapshot_hours * 3600
+    while (end := _end(context, generation)) is None:
+        if time.monotonic() > deadline:
+            raise NotReady(
+                f"the backup was not sealed within snapshot_hours: {context.case.snapshot_hours}",
+                hint="raise snapshot_hours or lanes in the case file, then clear the backup",
+            )
+        try:
+            context.honour_stop()
+            holder.execute("SELECT 1")
+        except (psycopg.Error, Stopped) as problem:
+            context.record("generation-void", {"generation": generation}, key=f"g{generation}")
+            if isinstance(problem, Stopped):
+                raise
+            raise SnapshotLost(
+                f"the session that held the snapshot of generation {generation} was lost",
+                hint="the step starts a new generation when it is tried again",
+            ) from None
+        time.sleep(POLL_SECONDS)
+    if end.kind == "backup-abandoned":
+        raise NotReady("the backup was given up", hint="see the failed backup task, then clear it")
+
+
+def _end(context: Context, generation: int) -> Entry | None:
+    ends = [e for e in context.entries(*_END_KINDS) if e.body["generation"] == generation]
+    return ends[-1] if ends else None
+
+
+def latest_state(context: Context) -> SnapshotState:
+    """Return the state of the newest generation that is not void; raises NotReady when there is none."""
+    void = {entry.body["generation"] for entry in context.entries("generation-void")}
+    for entry in reversed(context.entries("snapshot-exported")):
+        state = SnapshotState.model_validate(entry.body["state"])
+        if state.generation not in void:
+            return state
+    raise NotReady("no snapshot was exported in this run", hint="run or clear the task snapshot")
+
+
+def wait_for_state(context: Context) -> SnapshotState:
+    """Wait for the holder's row in the ledger."""
+    deadline = time.monotonic() + EXPORT_SECONDS
+    while True:
+        context.honour_stop()
+        try:
+            return latest_state(context)
+        except NotReady:
+            if time.monotonic() > deadline:
+                raise Busy(
+                    f"no snapshot was exported within {EXPORT_SECONDS:.0f} s",
+                    hint="see the task snapshot: it failed, or found no free slot",
+                ) from None
+        time.sleep(POLL_SECONDS)
+
+
+@contextmanager
+def snapshot_session(url: str, snapshot: str) -> Iterator[Connection]:
+    """Open a read-only session that sees exactly the holder's snapshot."""
+    with closing(connect(url, read_only=True)) as connection:
+        try:
+            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
+        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
+            raise SnapshotLost(
+                "the snapshot of this backup generation is gone",
+                hint="the holder starts a new generation; this step then reads under it",
+            ) from None
+        except psycopg.Error as problem:
+            raise stripped(problem, "joining the snapshot") from None
+        yield connection

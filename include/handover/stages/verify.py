@@ -1,0 +1,59 @@
+"""Verify: the target is read back and must equal the backup, row by row and object by object.
+
+Every verification is written down, good or bad; only the latest of each group counts at closing.
+"""
+
+from __future__ import annotations
+
+from handover.errors import VerificationFailed
+from handover.model.backup import BackupIndex
+from handover.model.plan import Group
+from handover.stages.backup import read_index
+from handover.stages.comparing import compare_group, compare_objects
+from handover.stages.context import Context
+from handover.stages.migrate import target_of
+
+OBJECTS = "objects"
+
+
+def unit_of(group: Group) -> str:
+    """Return a group's name in the ledger's verification entries."""
+    return f"{group.table}/{group.number}"
+
+
+def verify_lane(context: Context, number: int) -> int:
+    """Read the groups of one lane back; returns their rows. Raises VerificationFailed naming each fault."""
+    with context.step("verify", str(number)) as progress:
+        index = read_index(context)
+        groups = index.plan.lanes[number].groups
+        progress.expect(*index.rows(groups))
+        differences: list[str] = []
+        for group in groups:
+            found = compare_group(context, index, target_of(context), group, progress)
+            _write_down(context, index, unit_of(group), found)
+            differences += found
+        _refuse(differences)
+        return index.rows(groups)[0]
+
+
+def verify_objects(context: Context) -> None:
+    """Compare definitions, sequences, views and extensions of the target."""
+    with context.step("verify_objects"):
+        index = read_index(context)
+        differences = compare_objects(context, index, target_of(context))
+        _write_down(context, index, OBJECTS, differences)
+        _refuse(differences)
+
+
+def _write_down(context: Context, index: BackupIndex, unit: str, differences: list[str]) -> None:
+    body = {"unit": unit, "generation": index.state.generation, "differences": differences}
+    context.record("verified", body)
+
+
+def _refuse(differences: list[str]) -> None:
+    if differences:
+        raise VerificationFailed(
+            "the target differs from the backup:\n  " + "\n  ".join(differences),
+            hint="repair what is named (or empty the target and start a new run), then clear verify",
+            differences=differences,
+        )

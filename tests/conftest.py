@@ -1,0 +1,9 @@
+"""What all tests share: fixtures by power, one module each; no Airflow, so that tests start fast."""
+
+import os
+
+from handover.local.clusters import binaries
+
+pytest_plugins = ["fixtures.clusters", "fixtures.runs"]
+
+os.environ["HANDOVER_PG_BIN"] = str(binaries())
