@@ -1,0 +1,149 @@
+"""Transfer: hand a company's schemas over from one PostgreSQL to another, proven step by step."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
+from airflow.sdk.exceptions import AirflowSkipException
+
+from handover_airflow.edge import is_dry_run, known_cases, run_stage
+
+CASES = known_cases()
+# The stages are written so that any of them can be repeated; only transient errors reach a retry.
+RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": 2.0}
+SOURCE, TARGET, HOLDER = "handover_source", "handover_target", "handover_holder"
+LANE = "{{ lane }}"
+
+with DAG(
+    dag_id="transfer",
+    description="Back up, prove the backup, migrate, verify, sign",
+    doc_md=__doc__,
+    schedule=None,
+    catchup=False,
+    tags=["handover"],
+    default_args=RETRIES,
+    params={
+        "case": Param(
+            CASES[0] if CASES else "",
+            type="string",
+            title="Case 案件",
+            description_md="The case file under `include/cases/` that says what moves from where to where.",
+            **({"enum": CASES} if CASES else {}),
+        ),
+        "dry_run": Param(
+            False,
+            type="boolean",
+            title="Dry run 演练",
+            description_md="Look and plan only: nothing is read from tables, nothing is written anywhere.",
+        ),
+    },
+):
+
+    @task(pool=SOURCE)
+    def inventory() -> None:
+        from handover.stages.inventory import inventory as work
+
+        run_stage(lambda context: work(context) and None)
+
+    @task(pool=SOURCE)
+    def plan() -> list[dict[str, object]]:
+        from handover.stages.plan import plan as work
+
+        made = run_stage(work)
+        if is_dry_run():
+            return []
+        return [{"number": lane.number, "label": lane.label} for lane in made.lanes]
+
+    @task(pool=HOLDER)
+    def snapshot() -> int:
+        from handover.stages.snapshot import hold_snapshot
+
+        if is_dry_run():
+            raise AirflowSkipException("dry run: nothing is read")
+        return run_stage(hold_snapshot)
+
+    def name_lane(lane: dict[str, object]) -> int:
+        get_current_context()["lane"] = f"lane {int(lane['number']) + 1}: {lane['label']}"
+        return int(lane["number"])
+
+    @task(pool=SOURCE, map_index_template=LANE)
+    def backup(lane: dict[str, object]) -> int:
+        from handover.stages.backup import backup_lane
+
+        number = name_lane(lane)
+        return run_stage(lambda context: backup_lane(context, number))
+
+    @task(pool=SOURCE)
+    def seal() -> None:
+        from handover.stages.backup import seal_backup
+
+        run_stage(lambda context: seal_backup(context) and None)
+
+    @task(trigger_rule=TriggerRule.ONE_FAILED)
+    def abandon() -> None:
+        from handover.stages.backup import abandon_backup
+
+        run_stage(abandon_backup)
+
+    @task(pool=TARGET)
+    def restore_test() -> None:
+        from handover.stages.restore_test import restore_test as work
+
+        run_stage(work)
+
+    @task(pool=TARGET)
+    def prepare() -> None:
+        from handover.stages.migrate import prepare_target
+
+        run_stage(prepare_target)
+
+    @task(pool=TARGET, map_index_template=LANE)
+    def migrate(lane: dict[str, object]) -> int:
+        from handover.stages.migrate import migrate_lane
+
+        number = name_lane(lane)
+        return run_stage(lambda context: migrate_lane(context, number))
+
+    @task(pool=TARGET)
+    def finish() -> None:
+        from handover.stages.migrate import finish_target
+
+        run_stage(finish_target)
+
+    @task(pool=TARGET, map_index_template=LANE)
+    def verify(lane: dict[str, object]) -> int:
+        from handover.stages.verify import verify_lane
+
+        number = name_lane(lane)
+        return run_stage(lambda context: verify_lane(context, number))
+
+    @task(pool=TARGET)
+    def verify_objects() -> None:
+        from handover.stages.verify import verify_objects as work
+
+        run_stage(work)
+
+    @task(trigger_rule=TriggerRule.ALL_DONE)
+    def close() -> None:
+        from handover.stages.close import close_run
+
+        if is_dry_run():
+            raise AirflowSkipException("dry run: there is nothing to close")
+        run_stage(lambda context: close_run(context) and None)
+
+    lanes = plan()
+    held, backed_up, sealed = snapshot(), backup.expand(lane=lanes), seal()
+    migrated, verified, objects = migrate.expand(lane=lanes), verify.expand(lane=lanes), verify_objects()
+    inventory() >> lanes >> held
+    (
+        backed_up
+        >> sealed
+        >> restore_test()
+        >> prepare()
+        >> migrated
+        >> finish()
+        >> [verified, objects]
+        >> close()
+    )
+    [backed_up, sealed] >> abandon()

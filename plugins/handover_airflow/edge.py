@@ -1,0 +1,86 @@
+"""Runs a stage inside an Airflow task: connections come from Airflow, errors go to it without values.
+
+A Terminal error fails the task at once; a Transient one lets Airflow try again. Of an error that nobody
+foresaw only its type and place are told, because its message could quote a row.
+"""
+
+from __future__ import annotations
+
+import logging
+import traceback
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from airflow.sdk import BaseHook, get_current_context
+from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowNotFoundException
+
+if TYPE_CHECKING:
+    from handover.stages.context import Context
+
+log = logging.getLogger(__name__)
+Result = TypeVar("Result")
+PARAMS = frozenset({"case", "dry_run"})
+
+
+def known_cases() -> list[str]:
+    """Return the case ids that the trigger form offers."""
+    from handover.settings import Settings
+
+    return sorted(path.stem for path in Settings.load().cases.glob("*.yaml"))
+
+
+def run_stage(work: Callable[[Context], Result]) -> Result:
+    """Open the DAG run's case and do one stage of it."""
+    from handover.errors import Terminal, Transient
+    from handover.settings import Settings
+    from handover.stages.context import open_context
+
+    airflow = get_current_context()
+    try:
+        case = requested_case(airflow)
+        result = work(open_context(Settings.load(), case, airflow["dag_run"].run_id, connection_url))
+    except Terminal as error:
+        raise AirflowFailException(f"{type(error).__name__}: {error}") from None
+    except Transient as error:
+        raise AirflowException(f"{type(error).__name__}: {error}") from None
+    except Exception as error:  # noqa: BLE001 (not swallowed: told without the values it may quote)
+        raise AirflowFailException(unforeseen(error)) from None
+    log.info("%s is done", airflow["ti"].task_id)
+    return result
+
+
+def requested_case(airflow: Mapping[str, Any]) -> str:
+    """Return the case id of a DAG run; Airflow itself accepts unknown keys in its conf, we do not."""
+    from handover.errors import CaseInvalid
+
+    unknown = set(airflow["dag_run"].conf or {}) - PARAMS
+    if unknown:
+        raise CaseInvalid(
+            f"the run's conf has unknown keys: {', '.join(sorted(unknown))}",
+            hint=f"give only {' and '.join(sorted(PARAMS))}",
+        )
+    return str(airflow["params"]["case"])
+
+
+def is_dry_run() -> bool:
+    """Say whether this DAG run is to end after the plan."""
+    return bool(get_current_context()["params"]["dry_run"])
+
+
+def connection_url(connection_id: str) -> str:
+    """Return the URL of an Airflow connection; KeyError when there is none."""
+    from handover.connections import conninfo, extra_options
+
+    try:
+        found = BaseHook.get_connection(connection_id)
+    except AirflowNotFoundException:
+        raise KeyError(connection_id) from None
+    options = extra_options(found.extra_dejson)
+    return conninfo(found.host, found.port, found.login, found.password, found.schema, options)
+
+
+def unforeseen(error: Exception) -> str:
+    """Describe an error by its type and the places it came through."""
+    frames = traceback.extract_tb(error.__traceback__)
+    places = "\n".join(f"  {frame.filename}:{frame.lineno} in {frame.name}" for frame in frames)
+    return f"unforeseen {type(error).__name__} (its message is withheld, it may quote a row) at\n{places}"
