@@ -161,8 +161,7 @@ def connect(url: str, *, read_only: bool = False) -> Connection:
     connection = _open(url)
     pinned = {**PINNED, **TUNED, "default_transaction_read_only": "on" if read_only else "off"}
     try:
-        for name, value in pinned.items():
-            connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
+        _set_all(connection, pinned)
         quiet_log(connection)
     except psycopg.Error as problem:
         connection.close()
@@ -172,14 +171,21 @@ def connect(url: str, *, read_only: bool = False) -> Connection:
 
 def quiet_log(connection: Connection) -> bool:
     """Keep values of refused rows out of the server's log; return whether that is so now."""
-    for name, value in QUIET_LOG.items():
-        if fetch(connection, "SELECT current_setting(%s)", name)[0][0] == value:
-            continue
-        try:
-            connection.execute("SELECT pg_catalog.set_config(%s, %s, false)", (name, value))
-        except psycopg.errors.InsufficientPrivilege:
-            return False
+    query = "SELECT name FROM pg_catalog.pg_settings WHERE name = ANY(%s) AND setting <> ALL(%s)"
+    loud = fetch(connection, query, list(QUIET_LOG), list(QUIET_LOG.values()))
+    try:
+        _set_all(connection, {str(name): QUIET_LOG[str(name)] for (name,) in loud})
+    except psycopg.errors.InsufficientPrivilege:
+        return False
     return True
+
+
+def _set_all(connection: Connection, settings: dict[str, str]) -> None:
+    """Set parameters for the session, all in one round trip."""
+    if settings:
+        calls = sql.SQL(", ").join([sql.SQL("pg_catalog.set_config(%s, %s, false)")] * len(settings))
+        values = [part for pair in settings.items() for part in pair]
+        connection.execute(sql.SQL("SELECT {}").format(calls), values)
 
 
 def qualified(schema: str, name: str) -> sql.Composed:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from itertools import islice
 
 from handover.errors import LedgerRefused, VaultCorrupt
@@ -37,47 +38,67 @@ def backup_lane(context: Context, number: int) -> int:
 def _back_up(
     context: Context, made: Plan, state: SnapshotState, groups: Iterable[Group], progress: Meter
 ) -> int:
-    bounds = read_bounds(context, made)
-    done = _receipts(context, state.generation)
-    rows = 0
+    finished = _finished_groups(context)
     with snapshot_session(context.source, state.snapshot) as connection:
-        for group in groups:
-            if _group_key(state.generation, group) in _finished_groups(context):
-                rows += sum(c.rows for c in done if (c.table, c.group) == (group.table, group.number))
-                continue
-            rows += _back_up_group(context, connection, made, state, group, bounds, done, progress)
-    return rows
+        reader = _Reader(
+            context=context,
+            connection=connection,
+            plan=made,
+            generation=state.generation,
+            bounds=read_bounds(context, made),
+            done=_receipts(context, state.generation),
+            progress=progress,
+        )
+        return sum(reader.back_up(g, _group_key(state.generation, g) in finished) for g in groups)
 
 
-def _back_up_group(
-    context: Context,
-    connection: Connection,
-    made: Plan,
-    state: SnapshotState,
-    group: Group,
-    bounds: Bounds,
-    done: list[ChunkReceipt],
-    progress: Meter,
-) -> int:
-    table = made.table(group.table)
-    query = ordered_rows(table, *ends(bounds.get(table.label, []), group.number))
-    finished = [c for c in done if (c.table, c.group) == (group.table, group.number)]
-    receipts = list(finished)
-    with database_errors(f"reading {table.label} from the source"):
-        stream = iter(read_rows(connection, query, table.format))
-        _skip(stream, sum(c.rows for c in finished))
-        for chunk in cut_by_size(stream):
-            context.honour_stop()
-            receipts.append(_store(context, state.generation, group, len(receipts), chunk))
-            progress.add(chunk.rows, len(chunk.data))
-    rows = sum(receipt.rows for receipt in receipts)
-    context.record(
-        "group-backed-up",
-        {"generation": state.generation, "table": group.table, "group": group.number, "rows": rows}
-        | {"chunks": len(receipts)},
-        key=_group_key(state.generation, group),
-    )
-    return rows
+@dataclass(frozen=True)
+class _Reader:
+    """Reads groups under one snapshot; ``done`` are the receipts that stood when the task began."""
+
+    context: Context
+    connection: Connection
+    plan: Plan
+    generation: int
+    bounds: Bounds
+    done: list[ChunkReceipt]
+    progress: Meter
+
+    def back_up(self, group: Group, finished: bool) -> int:
+        """Bring a group's chunks into the vault, but those that are there; returns its rows."""
+        receipts = [c for c in self.done if (c.table, c.group) == (group.table, group.number)]
+        for receipt in receipts:
+            self.progress.add(receipt.rows, receipt.bytes)
+        if not finished:
+            receipts += self._read(group, receipts)
+            self._confirm(group, receipts)
+        return sum(receipt.rows for receipt in receipts)
+
+    def _read(self, group: Group, there: list[ChunkReceipt]) -> list[ChunkReceipt]:
+        table = self.plan.table(group.table)
+        query = ordered_rows(table, *ends(self.bounds.get(table.label, []), group.number))
+        receipts = []
+        with database_errors(f"reading {table.label} from the source"):
+            stream = iter(read_rows(self.connection, query, table.format))
+            _skip(stream, sum(c.rows for c in there))
+            for number, chunk in enumerate(cut_by_size(stream), start=len(there)):
+                self.context.honour_stop()
+                receipts.append(_store(self.context, self.generation, group, number, chunk))
+                self.progress.add(chunk.rows, len(chunk.data))
+        return receipts
+
+    def _confirm(self, group: Group, receipts: list[ChunkReceipt]) -> None:
+        self.context.record(
+            "group-backed-up",
+            {
+                "generation": self.generation,
+                "table": group.table,
+                "group": group.number,
+                "rows": sum(receipt.rows for receipt in receipts),
+                "chunks": len(receipts),
+            },
+            key=_group_key(self.generation, group),
+        )
 
 
 def _skip(stream: Iterator[memoryview | bytes], rows: int) -> None:
@@ -140,9 +161,8 @@ def seal_backup(context: Context) -> BackupIndex:
     with context.step("seal") as progress:
         made, state = context.plan(), latest_state(context)
         if not context.entries("backup-sealed"):
-            missing = [
-                g for g in made.groups() if _group_key(state.generation, g) not in _finished_groups(context)
-            ]
+            finished = _finished_groups(context)
+            missing = [g for g in made.groups() if _group_key(state.generation, g) not in finished]
             if missing:  # lanes that ended under a generation which is void now
                 _back_up(context, made, state, missing, progress)
             _seal(context, made, state)
