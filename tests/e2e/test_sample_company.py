@@ -271,7 +271,7 @@ def test_role_that_does_not_own_the_database_is_refused(database: DatabaseFactor
     theirs, url = database("theirs", owner="somebody"), database("ours")
     with psycopg.connect(url) as connection:
         name = connection.info.dbname
-    with pytest.raises((DataRefused, ConnectionLost), match="42501"):
+    with pytest.raises(DataRefused, match="42501"):
         generate(make_conninfo(theirs, dbname=name), rows=1_000)
     assert ask(url, "SELECT 1 FROM pg_namespace WHERE nspname = ANY(%s)", list(SCHEMAS)) == []
 

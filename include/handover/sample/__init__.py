@@ -1,0 +1,1 @@
+"""A generated microloan company: realistic in shape and difficulty, untrue in every value."""
