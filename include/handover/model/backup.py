@@ -49,6 +49,7 @@ class SnapshotState(Frozen):
     snapshot: str
     backend: int
     schema_object: ObjectRef
+    large_objects_object: ObjectRef
     sequences: tuple[Sequence, ...]
     views: tuple[ViewReceipt, ...]
     extensions: tuple[Extension, ...]

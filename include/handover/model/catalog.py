@@ -61,6 +61,22 @@ class MaterializedView(Frozen):
     populated: bool
 
 
+class Grant(Frozen):
+    """One privilege; ``role`` is empty for PUBLIC and None for the owner, whatever its name."""
+
+    role: str | None
+    privilege: str
+    grantable: bool
+
+
+class LargeObject(Frozen):
+    """What belongs to a large object beside its bytes; ``grants`` is None when nobody ever granted."""
+
+    oid: int
+    comment: str | None
+    grants: tuple[Grant, ...] | None
+
+
 class Extension(Frozen):
     """An installed extension."""
 

@@ -155,7 +155,7 @@ def make_plan(
     """Return the plan; ``groups`` gives for each table label the number of groups that its bounds make."""
     plans = [table_plan(n, t, same_major, groups[t.label]) for n, t in enumerate(catalog.tables)]
     weights = {p.id: max(FLOOR, t.bytes // p.groups) for p, t in zip(plans, catalog.tables, strict=True)}
-    if case.source.large_objects and catalog.large_objects:
+    if case.source.large_objects:  # planned even when there are none yet: some may come until the snapshot
         plans.append(large_object_plan())
         weights[LARGE_OBJECTS] = max(FLOOR, catalog.large_objects * FLOOR)
     by_id = {plan.id: plan for plan in plans}

@@ -6,9 +6,9 @@ from collections.abc import Iterable
 
 from psycopg import sql
 
-from handover.model.catalog import Extension, Sequence
+from handover.model.catalog import Extension, Grant, LargeObject, Sequence
 from handover.postgres.copying import copy_into
-from handover.postgres.session import Connection, database_errors, qualified
+from handover.postgres.session import Connection, database_errors, fetch, qualified
 
 
 def create_extensions(connection: Connection, extensions: Iterable[Extension]) -> None:
@@ -36,6 +36,56 @@ def set_sequences(connection: Connection, sequences: Iterable[Sequence]) -> None
                     sequence.is_called,
                 ),
             )
+
+
+_LARGE_OBJECTS = """
+SELECT m.oid::bigint, obj_description(m.oid, 'pg_largeobject'), m.lomacl IS NULL,
+       a.grantee, a.role, a.privilege_type, a.is_grantable
+FROM pg_largeobject_metadata m LEFT JOIN LATERAL (
+  SELECT CASE x.grantee WHEN m.lomowner THEN 'owner' WHEN 0 THEN 'public' ELSE 'role' END AS grantee,
+         pg_get_userbyid(x.grantee) AS role, x.privilege_type, x.is_grantable
+  FROM aclexplode(m.lomacl) AS x) AS a ON true
+ORDER BY 1, 4, 5, 6
+"""
+
+
+def read_large_objects(connection: Connection) -> tuple[LargeObject, ...]:
+    """Return comments and grants of all large objects."""
+    grants: dict[int, list[Grant]] = {}
+    found: dict[int, tuple[str | None, bool]] = {}
+    for oid, comment, untouched, kind, role, privilege, grantable in fetch(connection, _LARGE_OBJECTS):
+        number = int(str(oid))
+        found[number] = (None if comment is None else str(comment), bool(untouched))
+        if kind is not None:
+            name = {"owner": None, "public": ""}.get(str(kind), str(role))
+            grants.setdefault(number, []).append(
+                Grant(role=name, privilege=str(privilege), grantable=bool(grantable))
+            )
+    return tuple(
+        LargeObject(oid=oid, comment=comment, grants=None if untouched else tuple(grants.get(oid, [])))
+        for oid, (comment, untouched) in found.items()
+    )
+
+
+def describe_large_objects(connection: Connection, objects: Iterable[LargeObject]) -> None:
+    """Give large objects their comments and grants; safe to repeat."""
+    for item in objects:
+        name = sql.SQL("LARGE OBJECT {}").format(sql.Literal(item.oid))
+        with database_errors(f"describing large object {item.oid}"):
+            if item.comment is not None:
+                connection.execute(sql.SQL("COMMENT ON {} IS {}").format(name, sql.Literal(item.comment)))
+            if item.grants is not None:
+                connection.execute(sql.SQL("REVOKE ALL ON {} FROM PUBLIC, CURRENT_USER").format(name))
+            for grant in item.grants or ():
+                connection.execute(_grant(name, grant))
+
+
+def _grant(name: sql.Composable, grant: Grant) -> sql.Composed:
+    special = {None: "CURRENT_USER", "": "PUBLIC"}
+    role = sql.SQL(special[grant.role]) if grant.role in special else sql.Identifier(str(grant.role))
+    option = sql.SQL(" WITH GRANT OPTION" if grant.grantable else "")
+    privilege = {"SELECT": sql.SQL("SELECT"), "UPDATE": sql.SQL("UPDATE")}[grant.privilege]
+    return sql.SQL("GRANT {} ON {} TO {}{}").format(privilege, name, role, option)
 
 
 def load_large_objects(connection: Connection, data: bytes) -> int:

@@ -39,6 +39,9 @@ SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_class c JOIN pg_namespace n O
 WHERE n.nspname = ANY(%(schemas)s) AND a.grantee <> 0 AND a.grantee <> c.relowner
 UNION SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_namespace n, LATERAL aclexplode(n.nspacl) a
 WHERE n.nspname = ANY(%(schemas)s) AND a.grantee <> 0 AND a.grantee <> n.nspowner
+UNION SELECT DISTINCT pg_get_userbyid(a.grantee)
+FROM pg_largeobject_metadata m, LATERAL aclexplode(m.lomacl) a
+WHERE %(large_objects)s AND a.grantee <> 0 AND a.grantee <> m.lomowner
 UNION SELECT DISTINCT r.rolname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
 JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = ANY(p.polroles)
 WHERE n.nspname = ANY(%(schemas)s)
@@ -203,9 +206,12 @@ def _occupied(connection: Connection, schemas: list[str], large_objects: bool) -
         )
 
 
-def missing_roles(source: Connection, target: Connection, schemas: list[str]) -> Iterator[Finding]:
+def missing_roles(
+    source: Connection, target: Connection, schemas: list[str], large_objects: bool
+) -> Iterator[Finding]:
     """Look for roles that grants and policies of the source name and the target does not know."""
-    wanted = {str(row[0]) for row in source.execute(_ROLES, {"schemas": schemas})}
+    named = {"schemas": schemas, "large_objects": large_objects}
+    wanted = {str(row[0]) for row in source.execute(_ROLES, named)}
     known = {str(row[0]) for row in fetch(target, "SELECT rolname FROM pg_roles")}
     for role in sorted(wanted - known):
         yield Finding(

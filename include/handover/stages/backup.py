@@ -198,7 +198,12 @@ def _seal(context: Context, made: Plan, state: SnapshotState) -> None:
 
 def _remove_debris(context: Context, index: BackupIndex, stored: ObjectRef) -> int:
     bounds = ObjectRef.model_validate(context.last("plan", "plan").body["bounds"])
-    kept = {stored.name, bounds.name, index.state.schema_object.name} | {c.object.name for c in index.chunks}
+    kept = {
+        stored.name,
+        bounds.name,
+        index.state.schema_object.name,
+        index.state.large_objects_object.name,
+    } | {c.object.name for c in index.chunks}
     debris = [n for n in context.store.list(f"{context.case.case}/{context.run}/") if n not in kept]
     for name in debris:
         context.store.delete(name)

@@ -131,7 +131,11 @@ def _vault_files(context: Context, entries: list[Entry]) -> list[tuple[str, str]
     sealed = context.last("backup-sealed", "backup").body
     bounds = context.last("plan", "plan").body["bounds"]
     references = [ObjectRef.model_validate(o) for o in (sealed["index"], bounds)]
-    references += [index.state.schema_object, *(chunk.object for chunk in index.chunks)]
+    references += [
+        index.state.schema_object,
+        index.state.large_objects_object,
+        *(chunk.object for chunk in index.chunks),
+    ]
     return [(f"vault/{reference.name}", reference.sha256) for reference in references]
 
 

@@ -20,13 +20,13 @@ from handover.model.backup import BackupIndex
 from handover.model.plan import Group, TablePlan
 from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows, take
-from handover.postgres.objects import view_rows
+from handover.postgres.objects import read_large_objects, view_rows
 from handover.postgres.ordering import ends, ordered_rows
 from handover.postgres.schema import compare_entries, dump_schema
 from handover.postgres.session import connect, database_errors, fetch, qualified
 from handover.stages.context import Context
 from handover.stages.inventory import schema_entries
-from handover.stages.loading import Destination, read_chunk
+from handover.stages.loading import Destination, read_chunk, read_descriptions
 from handover.stages.rolling import rolling_digest
 
 # After this many a person has seen enough of one group; the finding says that there are more.
@@ -165,6 +165,7 @@ def compare_objects(context: Context, index: BackupIndex, destination: Destinati
         *lines,
         *_compare_sequences(context, index, destination),
         *_compare_views(context, index, destination),
+        *_compare_large_objects(context, index, destination),
         *_compare_extensions(index, destination),
     ]
 
@@ -193,6 +194,17 @@ def _compare_views(context: Context, index: BackupIndex, destination: Destinatio
         if (rows, context.digest(digest)) != (view.rows, view.digest):
             lines.append(f"materialised view {view.schema_name}.{view.name} holds other rows")
     return lines
+
+
+def _compare_large_objects(context: Context, index: BackupIndex, destination: Destination) -> list[str]:
+    """Compare comments and grants; the bytes are compared as chunks."""
+    with database_errors("reading large objects back"), closing(connect(destination.url)) as connection:
+        found = {item.oid: item for item in read_large_objects(connection)}
+    return [
+        f"large object {item.oid} has another comment or other grants"
+        for item in read_descriptions(context, index)
+        if found.get(item.oid) != item
+    ]
 
 
 def _compare_extensions(index: BackupIndex, destination: Destination) -> list[str]:

@@ -91,7 +91,7 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
         *preflight.check_source(source, schemas, wanted.large_objects),
         *preflight.check_pair(here, there, context.programs.major()),
         *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
-        *preflight.missing_roles(source, target, schemas),
+        *preflight.missing_roles(source, target, schemas, wanted.large_objects),
         *preflight.check_scratch(scratch),
     ]
 

@@ -5,6 +5,7 @@ Every effect is in one transaction with its receipt, so that any step may be kil
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
@@ -13,9 +14,16 @@ from dataclasses import dataclass
 from handover.errors import Busy, DataRefused, VaultCorrupt
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex, ChunkReceipt
+from handover.model.catalog import LargeObject
 from handover.model.plan import LARGE_OBJECTS, Group, TablePlan
 from handover.postgres.copying import Chunk, copy_into
-from handover.postgres.objects import create_extensions, load_large_objects, refresh, set_sequences
+from handover.postgres.objects import (
+    create_extensions,
+    describe_large_objects,
+    load_large_objects,
+    refresh,
+    set_sequences,
+)
 from handover.postgres.receipts import create_receipts, once
 from handover.postgres.schema import SchemaEntry, apply_entry, read_entries
 from handover.postgres.session import Connection, connect, database_errors, qualified
@@ -110,6 +118,13 @@ def _confirm(context: Context, index: BackupIndex, destination: Destination, gro
     )
 
 
+def read_descriptions(context: Context, index: BackupIndex) -> list[LargeObject]:
+    """Return comments and grants of the backed-up large objects."""
+    label = context.label(index.state.generation, "large-objects")
+    found = json.loads(context.get(label, index.state.large_objects_object))
+    return [LargeObject.model_validate(item) for item in found]
+
+
 def finish(context: Context, index: BackupIndex, destination: Destination) -> None:
     """Build indexes, keys and the rest in parallel, then set sequences and fill materialised views."""
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
@@ -117,6 +132,7 @@ def finish(context: Context, index: BackupIndex, destination: Destination) -> No
     _apply_in_parallel(context, destination, entries)
     with closing(connect(destination.url)) as connection:
         set_sequences(connection, index.state.sequences)
+        describe_large_objects(connection, read_descriptions(context, index))
         with database_errors(f"{destination.step}: gathering statistics"):
             connection.execute("ANALYZE")
         for view in index.state.views:

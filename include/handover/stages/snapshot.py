@@ -6,6 +6,7 @@ Lanes wait for the ledger's row, never for the holder's task.
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
@@ -15,11 +16,11 @@ from psycopg import sql
 
 from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped
 from handover.evidence.ledger import Entry
-from handover.model.backup import SnapshotState, ViewReceipt
+from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
 from handover.model.catalog import Catalog, MaterializedView
 from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
-from handover.postgres.objects import view_rows
+from handover.postgres.objects import read_large_objects, view_rows
 from handover.postgres.schema import dump_schema, schema_digest
 from handover.postgres.session import Connection, connect, database_errors, fetch, qualified, stripped
 from handover.stages.context import Context
@@ -78,10 +79,18 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
         snapshot=snapshot,
         backend=holder.info.backend_pid,
         schema_object=context.put(context.label(generation, "schema"), archive, "schema"),
+        large_objects_object=_describe_large_objects(context, holder, generation),
         sequences=read_sequences(holder, context.case.source.schemas),
         views=tuple(_view(context, snapshot, view) for view in catalog.materialized_views),
         extensions=catalog.extensions,
     )
+
+
+def _describe_large_objects(context: Context, holder: Connection, generation: int) -> ObjectRef:
+    """Store comments and grants of large objects: a comment can hold personal data."""
+    found = read_large_objects(holder) if context.case.source.large_objects else ()
+    text = json.dumps([item.document() for item in found], ensure_ascii=False).encode()
+    return context.put(context.label(generation, "large-objects"), text, "large-objects")
 
 
 def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
