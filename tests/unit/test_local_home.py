@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from handover.errors import ConfigurationMissing
+from handover.errors import Busy, ConfigurationMissing
 from handover.local.account import NAME, server_account
 from handover.local.home import Home, Ports
 from handover.local.ports import free_block, is_free
@@ -110,3 +110,10 @@ def test_a_given_port_that_is_none_is_refused(
     monkeypatch.setenv("HANDOVER_PORT", given)
     with pytest.raises(ConfigurationMissing, match=f"HANDOVER_PORT={given} is not a port"):
         home.choose_ports(NOBODYS)
+
+
+def test_a_second_demo_in_the_same_folder_is_refused(home: Home) -> None:
+    with home.exclusive(), pytest.raises(Busy, match="another demo"), home.exclusive():
+        pass
+    with home.exclusive():
+        pass

@@ -130,6 +130,35 @@ def test_put_that_still_runs_is_left_alone(store: FolderStore) -> None:
     assert store.remove_partial() == 1
 
 
+PUT_UNTIL_KILLED = """
+import hashlib, os, sys
+from pathlib import Path
+from handover.vault.store import FolderStore
+store = FolderStore(Path(sys.argv[1]))
+while True:
+    data = os.urandom(300_000)
+    store.put("run/" + hashlib.sha256(data).hexdigest(), data)
+    print(flush=True)
+"""
+
+
+def test_killed_put_leaves_no_half_object(store: FolderStore) -> None:
+    for objects in range(1, 6):
+        with subprocess.Popen(
+            [sys.executable, "-c", PUT_UNTIL_KILLED, str(store.root)],
+            env={"PYTHONPATH": os.pathsep.join(sys.path)},
+            stdout=subprocess.PIPE,
+        ) as child:
+            for _ in range(objects):
+                assert child.stdout and child.stdout.readline() == b"\n"
+            child.kill()
+    names = list(store.list(""))
+    assert len(names) >= 15
+    assert all(hashlib.sha256(store.get(name)).hexdigest() == name.removeprefix("run/") for name in names)
+    store.remove_partial()
+    assert len(list((store.root / "run").iterdir())) == len(names)
+
+
 PUT_IN_TOO_LITTLE_SPACE = """
 import sys
 from pathlib import Path

@@ -59,6 +59,10 @@ class Store(Protocol):
         """The object's length in bytes."""
         ...
 
+    def remove_partial(self) -> int:
+        """Remove what interrupted puts left; returns how many there were."""
+        ...
+
 
 def check_name(name: str) -> str:
     """The name itself, if it cannot leave the store and is no name of a half-written object."""

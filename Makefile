@@ -1,0 +1,51 @@
+# Needs Python 3.11 and make. Everything is installed into .venv, all state lies below HANDOVER_HOME.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+REQUIREMENTS := requirements-uv.txt requirements.txt requirements-dev.txt
+# Size and seed of the sample company, when not the program's own.
+DEMO_OPTIONS := $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed $(SEED))
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test check campaign up down clean install system-deps requirements
+
+help: ## Say what can be made
+	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
+
+demo: install ## Move the sample company through Airflow and check the evidence (SCALE=rows SEED=number)
+	@$(BIN)/handover demo $(DEMO_OPTIONS)
+
+test: install system-deps check ## Run everything but the campaigns; under 20 minutes on two cores
+	$(BIN)/pytest -m "not campaign" --ignore=tests/unit --ignore=tests/property
+
+check: install ## Check format, lint, types, unit and property tests; under 2 minutes
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/pytest -q -n 2 -m "not campaign" tests/unit tests/property
+
+campaign: install ## Run the long random, fault and scale tests
+	$(BIN)/pytest -m campaign
+
+up: install ## Start the clusters and Airflow, and say where they are
+	@$(BIN)/handover up
+
+down: install ## Stop them; data stays
+	@$(BIN)/handover down
+
+clean: install ## Stop them and delete the state folder and caches
+	@$(BIN)/handover clean
+	rm -rf .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+install: $(INSTALLED) ## Create .venv from the pinned, hash-checked requirements
+
+$(INSTALLED): $(REQUIREMENTS) pyproject.toml scripts/install.py
+	@$(PYTHON) scripts/install.py
+	@touch $@
+
+system-deps: ## Install the Debian packages that browser tests need (as root), if any is missing
+	@scripts/system-deps
+
+requirements: ## Compile the requirements files from their .in files
+	$(PYTHON) scripts/install.py compile
