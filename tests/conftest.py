@@ -4,6 +4,6 @@ import os
 
 from handover.local.clusters import binaries
 
-pytest_plugins = ["fixtures.clusters", "fixtures.runs", "fixtures.demo"]
+pytest_plugins = ["fixtures.clusters", "fixtures.runs", "fixtures.demo", "fixtures.browser"]
 
 os.environ["HANDOVER_PG_BIN"] = str(binaries())
