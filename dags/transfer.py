@@ -35,7 +35,7 @@ with DAG(
             False,
             type="boolean",
             title="Dry run 演练",
-            description_md="Look and plan only: nothing is read from tables, nothing is written anywhere.",
+            description_md="Look and plan only: no rows are copied, source and target stay as they are.",
         ),
     },
 ):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +35,12 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     command: Callable[[Arguments], int] = options.command
     try:
-        return command(options)
+        status = command(options)
+        sys.stdout.flush()
+        return status
+    except BrokenPipeError:  # the reader, `head` say, has seen enough
+        sys.stdout = open(os.devnull, "w")  # noqa: SIM115, PTH123 (else Python complains again at exit)
+        return 0
     except HandoverError as error:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 1
@@ -136,6 +142,12 @@ def _open(case: str, run: str) -> Context:
     return open_context(settings, case, run, environment_resolver(settings.variables))
 
 
+def _show(grid: Grid) -> None:
+    """Print a table; where no terminal sets a width nothing is cut."""
+    console = Console()
+    (console if console.is_terminal else Console(width=1000)).print(grid)
+
+
 def case_check(options: Arguments) -> int:
     """Print every finding; 1 when one of them blocks."""
     from handover.stages.inventory import check, is_acknowledged
@@ -178,7 +190,7 @@ def show_inventory(options: Arguments) -> int:
     for table in catalog.tables:
         key = ", ".join(column.name for column in table.key) or "whole row (no key)"
         grid.add_row(table.label, f"{table.rows_estimate:,}", f"{table.bytes / 1e6:,.1f}", key)
-    Console(soft_wrap=True).print(grid)
+    _show(grid)
     print(f"{len(catalog.tables)} tables, {len(catalog.materialized_views)} materialised views, ", end="")
     print(f"{catalog.large_objects} large objects, PostgreSQL {catalog.server.version}")
     return 0
@@ -205,7 +217,7 @@ def show_status(options: Arguments) -> int:
             grid.add_row(
                 stage["stage"], stage["state"], f"{stage['rows']:,}", size, f"{stage['seconds']:.1f}"
             )
-        Console(soft_wrap=True).print(grid)
+        _show(grid)
     print(f"case {options.case}: {len(runs)} runs, {'told to stop' if stopped else 'not stopped'}")
     return 0
 
@@ -257,12 +269,13 @@ def list_keys(_: Arguments) -> int:
     grid = Grid("key", "purpose", "case", "state", "created", "root", box=None)
     for key in Keyring.open(Settings.load().keyring).list():
         grid.add_row(key.key_id, key.purpose.value, key.case, key.state.value, key.created, str(key.root))
-    Console(soft_wrap=True).print(grid)
+    _show(grid)
     return 0
 
 
 def rotate_key(options: Arguments) -> int:
-    """Rotate the root of a purpose."""
+    """Rotate the root of a purpose and write it into the ledger of every case concerned."""
+    from handover.evidence.ledger import Ledger
     from handover.vault.keyring import Keyring
     from handover.vault.roots import Purpose
 
@@ -271,7 +284,12 @@ def rotate_key(options: Arguments) -> int:
     except ValueError:
         known = ", ".join(p.value for p in Purpose)
         raise CaseInvalid(f"unknown purpose {options.purpose!r}", hint=f"one of {known}") from None
-    root = Keyring.open(Settings.load().keyring).rotate(purpose)
+    settings = Settings.load()
+    keyring = Keyring.open(settings.keyring)
+    root = keyring.rotate(purpose)
+    ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
+    for case in sorted({key.case for key in keyring.list() if key.purpose is purpose and key.case}):
+        ledger.append(case, "", "root-rotated", {"purpose": purpose.value, "version": root.version})
     print(f"root of {root.purpose.value} is now version {root.version}")
     return 0
 

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 import stat
 import subprocess
@@ -16,6 +17,7 @@ from fixtures.demo import SCALE, SEED, Demo
 from fixtures.dumps import dump, schema_text, sorted_rows
 from handover.local.clusters import Cluster
 from handover.sample.company import SCHEMAS, planted_values
+from handover.settings import REPOSITORY
 
 
 def test_demo_ends_well_and_says_where_everything_is(demo: Demo) -> None:
@@ -244,3 +246,19 @@ def test_failing_stage_is_named_and_leaks_nothing(demo: Demo, stage: str) -> Non
     assert predicate["status"] == "not complete"
     assert any("lending.customers" in reason and "23514" in reason for reason in predicate["reasons"])
     assert leaks(demo) == []
+
+
+def masked(line: str) -> str:
+    """Return a line of output without what differs from run to run: numbers, keys, folders, spacing."""
+    line = re.sub(r"[0-9a-f]{64}", "KEY", line)
+    line = re.sub(r"(engineer|approver|supervisor|auditor)(\s+)\S+", r"\1 PASSWORD", line)
+    line = re.sub(r"\S*/(evidence/demo-transfer/|demo\.env)\S*", r"\1", line)
+    return re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "N", line)).strip()
+
+
+def test_readme_shows_what_the_demo_prints(demo: Demo) -> None:
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    shown = re.findall(r"<!-- demo -->\n```text\n(.*?)```", readme, re.DOTALL)[0].splitlines()
+    assert len(shown) > 20
+    printed = {masked(line) for line in demo.output.splitlines()}
+    assert [line for line in shown if masked(line) not in printed] == []

@@ -108,22 +108,25 @@ def read_rows(
 
 def cut_by_size(rows: Iterable[memoryview | bytes], limit: int = CHUNK_BYTES) -> Iterator[Chunk]:
     """Cut a stream into chunks of at least ``limit`` bytes; the last one may be smaller."""
-    parts: list[memoryview | bytes] = []
-    size = 0
+    # One growing buffer: a list of half a million small rows would weigh ten times what is in them.
+    buffer, count = bytearray(), 0
     for row in rows:
-        parts.append(row)
-        size += len(row)
-        if size >= limit:
-            yield Chunk(len(parts), b"".join(parts))
-            parts, size = [], 0
-    if parts:
-        yield Chunk(len(parts), b"".join(parts))
+        buffer += row
+        count += 1
+        if len(buffer) >= limit:
+            yield Chunk(count, bytes(buffer))
+            buffer, count = bytearray(), 0
+    if count:
+        yield Chunk(count, bytes(buffer))
 
 
 def take(rows: Iterator[memoryview | bytes], count: int) -> Chunk:
     """Take the next ``count`` rows of a stream, or fewer when it ends."""
-    parts = list(islice(rows, count))
-    return Chunk(len(parts), b"".join(parts))
+    buffer, taken = bytearray(), 0
+    for row in islice(rows, count):
+        buffer += row
+        taken += 1
+    return Chunk(taken, bytes(buffer))
 
 
 def copy_into(
