@@ -1,0 +1,112 @@
+"""Commands that work on cases: check, inventory, status, stop."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from pathlib import Path
+
+from rich.table import Table
+
+from handover.commands.shared import Arguments, Commands, add, add_group, open_case, show
+from handover.errors import CaseInvalid
+from handover.settings import Settings
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add them to the parser."""
+    case = add_group(commands, "case", "work on case files")
+    check = add(case, "check", case_check, "Check a case file against the real databases; changes nothing.")
+    check.add_argument("case", help="case id, or path of a case file")
+    inventory = add(commands, "inventory", show_inventory, "List what the source of a case holds.")
+    inventory.add_argument("case")
+    status = add(commands, "status", show_status, "Show how far the runs of a case are.")
+    status.add_argument("case")
+    status.add_argument("--json", action="store_true")
+    stop = add(commands, "stop", stop_case, "Make every task of a case end at its next chunk.")
+    stop.add_argument("case")
+    stop.add_argument("--lift", action="store_true", help="let the case go on again")
+
+
+def case_check(options: Arguments) -> int:
+    """Print every finding; 1 when one of them blocks."""
+    from handover.stages.inventory import check, is_acknowledged
+
+    context = open_case(_case_id(options.case), "check")
+    findings = check(context)
+    blocking = [f for f in findings if not is_acknowledged(context, f)]
+    for finding in findings:
+        sign = "acknowledged" if finding not in blocking else "blocking"
+        print(f"{sign}: {finding.id}: {finding.message}\n  remedy: {finding.remedy}")
+    print(f"case {context.case.case}: {len(findings)} findings, {len(blocking)} blocking")
+    return 1 if blocking else 0
+
+
+def _case_id(text: str) -> str:
+    """Return the id of a case given by id or by the path of its file in the cases' folder."""
+    path = Path(text)
+    if path.suffix not in (".yaml", ".yml"):
+        return text
+    cases = Settings.load().cases
+    if path.resolve().parent != cases.resolve() or path.suffix == ".yml":
+        raise CaseInvalid(f"{path} is not a .yaml file in {cases}", hint=f"put the case file into {cases}")
+    return path.stem
+
+
+def show_inventory(options: Arguments) -> int:
+    """Print tables with estimated rows and sizes."""
+    from contextlib import closing
+
+    from handover.postgres.catalog import read_catalog
+    from handover.postgres.session import connect, database_errors
+
+    context = open_case(options.case, "inventory")
+    with (
+        database_errors("reading the source's catalog"),
+        closing(connect(context.source, read_only=True)) as source,
+    ):
+        catalog = read_catalog(source, context.case.source.schemas, bytewise=False)
+    grid = Table("table", "rows (estimate)", "MB", "ordered by", box=None)
+    for table in catalog.tables:
+        key = ", ".join(column.name for column in table.key) or "whole row (no key)"
+        grid.add_row(table.label, f"{table.rows_estimate:,}", f"{table.bytes / 1e6:,.1f}", key)
+    show(grid)
+    print(f"{len(catalog.tables)} tables, {len(catalog.materialized_views)} materialised views, ", end="")
+    print(f"{catalog.large_objects} large objects, PostgreSQL {catalog.server.version}")
+    return 0
+
+
+def show_status(options: Arguments) -> int:
+    """Print each run's stages, and the stop flag."""
+    from handover.evidence import progress
+    from handover.evidence.ledger import Ledger
+
+    url = Settings.load().require("HANDOVER_LEDGER_URL")
+    entries = Ledger(url, None).entries(options.case)
+    runs = list(dict.fromkeys(entry.run for entry in entries if entry.run))
+    flags = [entry.kind for entry in entries if entry.kind in ("stop-requested", "stop-lifted", "run-opened")]
+    stopped = flags[-1:] == ["stop-requested"]
+    stages = {run: [vars(stage) for stage in progress.read(url, options.case, run)] for run in runs}
+    if options.json:
+        print(json.dumps({"case": options.case, "stopped": stopped, "runs": stages}, ensure_ascii=False))
+        return 0
+    for run, found in stages.items():
+        grid = Table("stage", "state", "rows", "MB", "s", title=f"run {run}", box=None)
+        for stage in found:
+            size = f"{stage['bytes'] / 1e6:,.1f}"
+            grid.add_row(
+                stage["stage"], stage["state"], f"{stage['rows']:,}", size, f"{stage['seconds']:.1f}"
+            )
+        show(grid)
+    print(f"case {options.case}: {len(runs)} runs, {'told to stop' if stopped else 'not stopped'}")
+    return 0
+
+
+def stop_case(options: Arguments) -> int:
+    """Set or lift the stop flag in the ledger."""
+    context = open_case(options.case, "stop")
+    kind = "stop-lifted" if options.lift else "stop-requested"
+    context.ledger.append(context.case.case, "", kind, {})
+    done = "may go on: clear its failed tasks" if options.lift else "will stop at the next chunk"
+    print(f"case {context.case.case} {done}")
+    return 0

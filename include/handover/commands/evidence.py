@@ -1,0 +1,121 @@
+"""Commands that work on evidence, backups and keys: verify, restore, keys."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from handover.commands.shared import Arguments, Commands, add, add_group, open_case, resolver, show
+from handover.errors import CaseInvalid
+from handover.settings import Settings
+
+
+def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
+    """Add them to the parser."""
+    verify = add(commands, "verify", verify_evidence, "Check an evidence folder offline.")
+    verify.add_argument("folder", type=Path)
+    verify.add_argument(
+        "--vault",
+        nargs="?",
+        type=Path,
+        const=Path(),
+        help="the backup files too (default: this installation's vault)",
+    )
+    verify.add_argument("--public-key", type=Path, help="trust this key and not the one in the folder")
+    verify.add_argument("--json", action="store_true")
+    restore = add(
+        commands, "restore", restore_backup, "Restore a run's backup from the vault into an empty database."
+    )
+    restore.add_argument("case")
+    restore.add_argument("run", help="a run whose backup was sealed; `handover status` lists them")
+    restore.add_argument(
+        "--into", required=True, metavar="CONNECTION", help="connection id of the empty database"
+    )
+    keys = add_group(commands, "keys", "work on the keyring")
+    add(keys, "list", list_keys, "List keys, never their material.")
+    rotate = add(keys, "rotate", rotate_key, "Give a purpose a new root key and wrap its keys anew.")
+    rotate.add_argument("purpose")
+    destroy = add(keys, "destroy", destroy_key, "Destroy a key: what it encrypted can't be read again.")
+    destroy.add_argument("key_id")
+    destroy.add_argument("--yes", action="store_true", required=True, help="say that this is meant")
+
+
+def verify_evidence(options: Arguments) -> int:
+    """Run the stand-alone verifier on an evidence folder."""
+    from handover.evidence.verifier import main as verifier
+
+    arguments = [str(options.folder)]
+    if options.vault is not None:
+        vault = Settings.load().vault if options.vault == Path() else options.vault
+        arguments += ["--vault", str(vault)]
+    if options.public_key:
+        arguments += ["--public-key", str(options.public_key)]
+    return verifier([*arguments, *(["--json"] if options.json else [])])
+
+
+def restore_backup(options: Arguments) -> int:
+    """Restore a backup and compare it."""
+    from handover.stages.context import run_name
+    from handover.stages.restore import STEP, restore
+
+    context = open_case(options.case, run_name(options.run))
+    url = resolver(context.settings)
+    try:
+        into = url(options.into)
+    except KeyError:
+        raise CaseInvalid(f"connection {options.into!r} is not known", hint="see --into") from None
+    with Console().status("restoring"), context.step(STEP) as progress:
+        restore(context, into, progress)
+    print(f"restored run {context.run} into {options.into} and compared it: equal")
+    return 0
+
+
+def list_keys(_: Arguments) -> int:
+    """Print all keys."""
+    from handover.vault.keyring import Keyring
+
+    grid = Table("key", "purpose", "case", "state", "created", "root", box=None)
+    for key in Keyring.open(Settings.load().keyring).list():
+        grid.add_row(key.key_id, key.purpose.value, key.case, key.state.value, key.created, str(key.root))
+    show(grid)
+    return 0
+
+
+def rotate_key(options: Arguments) -> int:
+    """Rotate the root of a purpose and write it into the ledger of every case concerned."""
+    from handover.evidence.ledger import Ledger
+    from handover.vault.keyring import Keyring
+    from handover.vault.roots import Purpose
+
+    try:
+        purpose = Purpose(options.purpose)
+    except ValueError:
+        known = ", ".join(p.value for p in Purpose)
+        raise CaseInvalid(f"unknown purpose {options.purpose!r}", hint=f"one of {known}") from None
+    settings = Settings.load()
+    keyring = Keyring.open(settings.keyring)
+    root = keyring.rotate(purpose)
+    ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
+    for case in sorted({key.case for key in keyring.list() if key.purpose is purpose and key.case}):
+        ledger.append(case, "", "root-rotated", {"purpose": purpose.value, "version": root.version})
+    print(f"root of {root.purpose.value} is now version {root.version}")
+    return 0
+
+
+def destroy_key(options: Arguments) -> int:
+    """Destroy a key and write it into the ledger."""
+    from dataclasses import asdict
+
+    from handover.evidence.ledger import Ledger
+    from handover.vault.keyring import Keyring
+
+    settings = Settings.load()
+    keyring = Keyring.open(settings.keyring)
+    done = keyring.destroy(options.key_id)
+    ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
+    ledger.append(done.case, "", "key-destroyed", {k: str(v) for k, v in asdict(done).items()})
+    print(f"{done.key_id}: {done.result}")
+    return 0
