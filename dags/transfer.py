@@ -29,7 +29,7 @@ with DAG(
             type="string",
             title="Case 案件",
             description_md="The case file under `include/cases/` that says what moves from where to where.",
-            **({"enum": CASES} if CASES else {}),
+            examples=CASES,  # no enum: a case written a moment ago may be run before this file is read again
         ),
         "dry_run": Param(
             False,

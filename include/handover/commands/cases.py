@@ -8,6 +8,7 @@ from pathlib import Path
 
 from rich.table import Table
 
+from handover.commands.new_case import new_case
 from handover.commands.shared import Arguments, Commands, add, add_group, open_case, show
 from handover.errors import CaseInvalid
 from handover.settings import Settings
@@ -18,6 +19,11 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     case = add_group(commands, "case", "work on case files")
     check = add(case, "check", case_check, "Check a case file against the real databases; changes nothing.")
     check.add_argument("case", help="case id, or path of a case file")
+    new = add(case, "new", new_case, "Write a commented case file.")
+    new.add_argument("case", help="its id: small letters, digits and hyphens")
+    new.add_argument("--source", required=True, metavar="CONNECTION")
+    new.add_argument("--target", required=True, metavar="CONNECTION")
+    new.add_argument("--schema", action="append", help="repeat for each; default: all that hold anything")
     inventory = add(commands, "inventory", show_inventory, "List what the source of a case holds.")
     inventory.add_argument("case")
     status = add(commands, "status", show_status, "Show how far the runs of a case are.")

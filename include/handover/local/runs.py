@@ -1,0 +1,131 @@
+"""Runs of cases through Airflow, as a person would do it: trigger or resume, watch, report.
+
+It acts by Airflow's REST API as the engineer and reads the ledger; what it reports is what was recorded.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote
+
+from rich.console import Console
+
+from handover.errors import NotReady
+from handover.evidence import progress
+from handover.local import services
+from handover.local.display import stage_bars, stage_table
+from handover.local.services import Machine
+from handover.stages.context import run_name
+
+DAG = "/api/v2/dags/transfer"
+# Often enough that bars move, seldom enough that looking costs nothing.
+LOOK_EVERY_SECONDS = 0.5
+# A failed run that was cleared shows as queued within this time.
+CLEARED_WITHIN_SECONDS = 30.0
+
+
+def trigger(machine: Machine, case: str, *, dry_run: bool = False, prefix: str = "cli") -> str:
+    """Start a run of the DAG as the engineer; returns its id."""
+    run_id = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
+    api = machine.as_engineer()
+    api.send("PATCH", DAG, {"is_paused": False})
+    conf = {"case": case, "dry_run": dry_run}
+    api.send("POST", f"{DAG}/dagRuns", {"logical_date": None, "dag_run_id": run_id, "conf": conf})
+    return run_id
+
+
+def latest_failed(machine: Machine, case: str) -> str:
+    """Return the id of the case's newest run; raises NotReady when it has not failed."""
+    path = f"{DAG}/dagRuns?order_by=-run_after&limit=100"
+    found = [run for run in machine.as_engineer().get(path)["dag_runs"] if run["conf"].get("case") == case]
+    if not found or found[0]["state"] != "failed":
+        state = f"its newest run is {found[0]['state']}" if found else "it has no run"
+        raise NotReady(f"there is nothing to resume in case {case}: {state}", hint="`handover run CASE`")
+    return str(found[0]["dag_run_id"])
+
+
+def clear_failed(machine: Machine, run_id: str) -> list[str]:
+    """Let Airflow do the failed tasks of a run again, and what waits for them; returns their ids."""
+    body = {
+        "dry_run": False,
+        "dag_run_id": run_id,
+        "only_failed": True,
+        "reset_dag_runs": True,
+        "include_downstream": True,
+    }
+    cleared = machine.as_engineer().send("POST", f"{DAG}/clearTaskInstances", body)["task_instances"]
+    return sorted({str(task["task_id"]) for task in cleared})
+
+
+def address(machine: Machine, run_id: str) -> str:
+    """Return where a run is seen in the UI."""
+    return f"{machine.api.base}/dags/transfer/runs/{quote(run_id)}"
+
+
+def follow(machine: Machine, case: str, run_id: str, console: Console) -> str:
+    """Show the stages until the run has ended; its final state."""
+    api = machine.as_engineer()
+    with stage_bars(console) as show:
+        while True:
+            state = str(api.get(f"{DAG}/dagRuns/{quote(run_id)}")["state"])
+            show(progress.read(machine.ledger_url, case, run_name(run_id)))
+            if state in ("success", "failed"):
+                return state
+            services.require_alive(machine)
+            time.sleep(LOOK_EVERY_SECONDS)
+
+
+def report(machine: Machine, case: str, run_id: str, state: str, console: Console) -> bool:
+    """Print what happened and check the evidence; returns whether all of it held."""
+    stages = progress.read(machine.ledger_url, case, run_name(run_id))
+    console.print()
+    console.print(stage_table(stages))
+    console.print(f"\ncase: {case}")
+    if state != "success":
+        _explain(machine, case, run_id, console)
+        return False
+    held = _verify(machine, case, run_id, console)
+    return held and all(stage.state == "done" for stage in stages)
+
+
+def _verify(machine: Machine, case: str, run_id: str, console: Console) -> bool:
+    folder = progress.evidence_folder(machine.ledger_url, case, run_name(run_id))
+    console.print(f"evidence: {folder}")
+    command = [str(Path(sys.executable).parent / "handover"), "verify", folder]
+    console.print(f"$ handover verify {folder}")
+    done = subprocess.run(
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
+    console.print(done.stdout.rstrip(), markup=False)
+    return done.returncode == 0
+
+
+def _explain(machine: Machine, case: str, run_id: str, console: Console) -> None:
+    for message in progress.failures(machine.ledger_url, case, run_name(run_id)):
+        console.print(f"failure: {message.replace(chr(10), chr(10) + '  ')}", markup=False)
+    path = f"{DAG}/dagRuns/{quote(run_id)}/taskInstances?state=failed&limit=20"
+    for task in machine.as_engineer().get(path)["task_instances"]:
+        console.print(f"failed task: {_task_name(task)}", markup=False)
+        console.print(f"  log: {_task_log(machine, run_id, task)}", markup=False)
+
+
+def _task_name(task: dict[str, Any]) -> str:
+    label = task.get("rendered_map_index")
+    return f"{task['task_id']} [{label}]" if label else str(task["task_id"])
+
+
+def _task_log(machine: Machine, run_id: str, task: dict[str, Any]) -> Path:
+    """Where Airflow's own layout of log files puts the last attempt."""
+    folder = machine.home.root / "logs" / "airflow" / "dag_id=transfer" / f"run_id={run_id}"
+    mapped = f"map_index={task['map_index']}" if task["map_index"] >= 0 else ""
+    return folder / f"task_id={task['task_id']}" / mapped / f"attempt={task['try_number']}.log"
