@@ -5,10 +5,11 @@ INSTALLED := .venv/.installed
 REQUIREMENTS := requirements-uv.txt requirements.txt requirements-dev.txt
 # Size and seed of the sample company, when not the program's own.
 DEMO_OPTIONS := $(if $(SCALE),--scale $(SCALE)) $(if $(SEED),--seed $(SEED))
+BENCH_OPTIONS := $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check campaign up down clean install system-deps requirements
+.PHONY: help demo test check campaign bench up down clean install system-deps requirements
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -27,6 +28,9 @@ check: install ## Check format, lint, types, unit and property tests; under 2 mi
 
 campaign: install ## Run the long random, fault and scale tests
 	$(BIN)/pytest -m campaign
+
+bench: install ## Measure the engine beside its peers (ROWS=… ROUNDS=…)
+	@$(BIN)/python -m bench $(BENCH_OPTIONS)
 
 up: install ## Start the clusters and Airflow, and say where they are
 	@$(BIN)/handover up

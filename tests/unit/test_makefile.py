@@ -15,6 +15,7 @@ TARGETS = {
     "test",
     "check",
     "campaign",
+    "bench",
     "up",
     "down",
     "clean",

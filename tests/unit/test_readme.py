@@ -17,6 +17,8 @@ both = pytest.mark.parametrize("text", [README, CHINESE], ids=["english", "chine
 def concrete(base: type[errors.HandoverError]) -> Iterator[str]:
     """Yield the names of all errors that somebody may see."""
     for found in base.__subclasses__():
+        if not found.__module__.startswith("handover."):
+            continue  # another test's
         children = list(concrete(found))
         yield from children or [found.__name__]
 

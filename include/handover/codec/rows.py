@@ -9,6 +9,8 @@ from handover.errors import VaultCorrupt
 from handover.model.plan import CopyFormat
 
 _NULL_LENGTH = 0xFFFFFFFF
+# Mobile, identity and card numbers begin here; a number as large is not taken for a mere row number.
+SMALLEST_NUMBER_OF_A_PERSON = 10**10
 _INTEGERS = {"smallint", "integer", "bigint", "oid"}
 
 
@@ -50,14 +52,13 @@ def fields(row: bytes, form: CopyFormat) -> list[bytes | None]:
 
 
 def surrogate(field: bytes | None, type_name: str, form: CopyFormat) -> str | None:
-    """Return a key field for people when it is a bare number or uuid, else None.
+    """Return a key field for people when it is a small number or uuid, else None.
 
     Such keys mean nothing outside their database; any other key (a text, a date) could name a person.
     """
     if field is None or type_name not in _INTEGERS | {"uuid"}:
         return None
-    if form == "text":
-        return field.decode("ascii")
     if type_name == "uuid":
-        return str(UUID(bytes=field))
-    return str(int.from_bytes(field, "big", signed=type_name != "oid"))
+        return field.decode("ascii") if form == "text" else str(UUID(bytes=field))
+    number = int(field) if form == "text" else int.from_bytes(field, "big", signed=type_name != "oid")
+    return str(number) if abs(number) < SMALLEST_NUMBER_OF_A_PERSON else None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.table import Table
@@ -11,6 +12,9 @@ from rich.table import Table
 from handover.commands.shared import Arguments, Commands, add, add_group, open_case, resolver, show
 from handover.errors import CaseInvalid
 from handover.settings import Settings
+
+if TYPE_CHECKING:
+    from handover.vault.keyring import Destruction, KeyInfo
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -99,10 +103,15 @@ def rotate_key(options: Arguments) -> int:
     keyring = Keyring.open(settings.keyring)
     root = keyring.rotate(purpose)
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
-    for case in sorted({key.case for key in keyring.list() if key.purpose is purpose and key.case}):
+    for case in sorted({_case_of(key) for key in keyring.list() if key.purpose is purpose and key.case}):
         ledger.append(case, "", "root-rotated", {"purpose": purpose.value, "version": root.version})
     print(f"root of {root.purpose.value} is now version {root.version}")
     return 0
+
+
+def _case_of(key: KeyInfo | Destruction) -> str:
+    """Return the case of a key; a backup's key is named after case and run."""
+    return key.case.split("/")[0]
 
 
 def destroy_key(options: Arguments) -> int:
@@ -116,6 +125,6 @@ def destroy_key(options: Arguments) -> int:
     keyring = Keyring.open(settings.keyring)
     done = keyring.destroy(options.key_id)
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
-    ledger.append(done.case, "", "key-destroyed", {k: str(v) for k, v in asdict(done).items()})
+    ledger.append(_case_of(done), "", "key-destroyed", {k: str(v) for k, v in asdict(done).items()})
     print(f"{done.key_id}: {done.result}")
     return 0

@@ -7,7 +7,7 @@ import os
 
 from rich.console import Console
 
-from handover.commands.shared import Arguments, Commands, add
+from handover.commands.shared import Arguments, Commands, add, open_case
 from handover.settings import Settings
 
 
@@ -18,6 +18,8 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     run.add_argument("--dry-run", action="store_true", help="look and plan only")
     resume = add(commands, "resume", resume_case, "Go on with the newest failed run of a case.")
     resume.add_argument("case")
+    abort = add(commands, "abort", abort_case, "Take a case's newest run back: target, scratch, vault, key.")
+    abort.add_argument("case")
     airflow = add(commands, "airflow", run_airflow, "Run Airflow's own command line in this installation.")
     airflow.add_argument("arguments", nargs=argparse.REMAINDER)
 
@@ -48,7 +50,7 @@ def resume_case(options: Arguments) -> int:
 
     machine = services.open_machine()
     services.require_alive(machine)
-    run_id = runs.latest_failed(machine, options.case)
+    run_id = runs.newest_failed(machine, options.case)
     settings = Settings.load()
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), Keyring.open(settings.keyring).signer())
     ledger.append(options.case, "", "stop-lifted", {"by": "resume"})
@@ -57,6 +59,21 @@ def resume_case(options: Arguments) -> int:
     console.print(f"run {run_id} goes on with {', '.join(cleared)}: {runs.address(machine, run_id)}")
     state = runs.follow(machine, options.case, run_id, console)
     return 0 if runs.report(machine, options.case, run_id, state, console) else 1
+
+
+def abort_case(options: Arguments) -> int:
+    """End the newest run of a case and remove everything that it made."""
+    from handover.local import runs, services
+    from handover.stages.abort import abort_run
+
+    machine = services.open_machine()
+    services.require_alive(machine)
+    run_id = runs.newest(machine, options.case)["dag_run_id"]
+    runs.end(machine, run_id)
+    removed = abort_run(open_case(options.case, run_id))
+    print("\n".join(f"removed {what}" for what in removed) or "nothing was left to remove")
+    print(f"case {options.case}, run {run_id} is aborted; the source is as it was")
+    return 0
 
 
 def run_airflow(options: Arguments) -> int:

@@ -21,8 +21,8 @@ Commands = argparse._SubParsersAction  # argparse has no public name for it
 def add(
     commands: Commands[argparse.ArgumentParser], name: str, run: Callable[[Arguments], int], text: str
 ) -> argparse.ArgumentParser:
-    """Add a command; ``run`` returns its exit status."""
-    parser = commands.add_parser(name, help=text, description=text)
+    """Add a command; ``run`` returns its exit status. Options are taken only as they are written out."""
+    parser = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
     parser.set_defaults(command=run)
     return parser
 

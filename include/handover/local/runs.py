@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 from rich.console import Console
 
-from handover.errors import NotReady
+from handover.errors import Busy, NotReady
 from handover.evidence import progress
 from handover.local import services
 from handover.local.display import stage_bars, stage_table
@@ -25,8 +25,8 @@ from handover.stages.context import run_name
 DAG = "/api/v2/dags/transfer"
 # Often enough that bars move, seldom enough that looking costs nothing.
 LOOK_EVERY_SECONDS = 0.5
-# A failed run that was cleared shows as queued within this time.
-CLEARED_WITHIN_SECONDS = 30.0
+# Airflow tells a task to end within its heartbeat; a statement on the server may take longer to notice.
+ENDED_WITHIN_SECONDS = 120.0
 
 
 def trigger(machine: Machine, case: str, *, dry_run: bool = False, prefix: str = "cli") -> str:
@@ -39,14 +39,40 @@ def trigger(machine: Machine, case: str, *, dry_run: bool = False, prefix: str =
     return run_id
 
 
-def latest_failed(machine: Machine, case: str) -> str:
-    """Return the id of the case's newest run; raises NotReady when it has not failed."""
+def newest(machine: Machine, case: str) -> dict[str, Any]:
+    """Return the case's newest run as Airflow tells it; raises NotReady when there is none."""
     path = f"{DAG}/dagRuns?order_by=-run_after&limit=100"
-    found = [run for run in machine.as_engineer().get(path)["dag_runs"] if run["conf"].get("case") == case]
-    if not found or found[0]["state"] != "failed":
-        state = f"its newest run is {found[0]['state']}" if found else "it has no run"
-        raise NotReady(f"there is nothing to resume in case {case}: {state}", hint="`handover run CASE`")
-    return str(found[0]["dag_run_id"])
+    for found in machine.as_engineer().get(path)["dag_runs"]:
+        if (found["conf"] or {}).get("case") == case:
+            return dict(found)
+    raise NotReady(f"case {case} has no run", hint=f"`handover run {case}`")
+
+
+def newest_failed(machine: Machine, case: str) -> str:
+    """Return the id of the case's newest run; raises NotReady when it has not failed."""
+    found = newest(machine, case)
+    if found["state"] != "failed":
+        raise NotReady(
+            f"there is nothing to resume in case {case}: its newest run is {found['state']}",
+            hint=f"`handover status {case}` shows how far it is; `handover run {case}` starts a new one",
+        )
+    return str(found["dag_run_id"])
+
+
+def end(machine: Machine, run_id: str) -> None:
+    """Mark a run as failed and wait until none of its tasks works any more."""
+    api = machine.as_engineer()
+    path = f"{DAG}/dagRuns/{quote(run_id)}"
+    if api.get(path)["state"] not in ("success", "failed"):
+        api.send("PATCH", path, {"state": "failed"})
+    deadline = time.monotonic() + ENDED_WITHIN_SECONDS
+    while api.get(f"{path}/taskInstances?state=running&limit=1")["total_entries"]:
+        if time.monotonic() > deadline:
+            raise Busy(
+                f"tasks of run {run_id} still run after {ENDED_WITHIN_SECONDS:.0f} s",
+                hint="look at them in the UI, end their processes, then abort again",
+            )
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def clear_failed(machine: Machine, run_id: str) -> list[str]:

@@ -33,7 +33,10 @@ class ChunkReceipt(Frozen):
 
 
 class ViewReceipt(Frozen):
-    """What a materialised view must hold after a refresh over the snapshot's rows."""
+    """What a materialised view must hold after a refresh over the snapshot's rows.
+
+    ``digest`` is empty for a view over other ones: it is compared with its own definition where it lies.
+    """
 
     schema_name: str
     name: str

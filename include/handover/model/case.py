@@ -10,16 +10,47 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Field,
+    StringConstraints,
+    ValidationError,
+    model_validator,
+)
 
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
 
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
 CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
-ConnectionId = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")]
+
+
+def _is_address(text: str) -> bool:
+    return any(sign in text for sign in ("://", "=", "@"))
+
+
+def _no_address(value: object) -> object:
+    """Refuse an address in place of a connection's id without repeating it: it may hold a password."""
+    if isinstance(value, str) and _is_address(value):
+        raise ValueError("holds an address; give it to `airflow connections add ID` and write only the id")
+    return value
+
+
+ConnectionId = Annotated[
+    str, BeforeValidator(_no_address), StringConstraints(pattern=r"^[A-Za-z0-9_.-]{1,200}$")
+]
 # PostgreSQL cuts identifiers at 63 bytes; a longer name could silently mean another schema.
-Identifier = Annotated[str, StringConstraints(min_length=1, max_length=63)]
+IDENTIFIER_BYTES = 63
+
+
+def _fits(name: str) -> str:
+    if len(name.encode()) > IDENTIFIER_BYTES:
+        raise ValueError(f"{name!r} is longer than {IDENTIFIER_BYTES} bytes; no schema can have that name")
+    return name
+
+
+Identifier = Annotated[str, StringConstraints(min_length=1), AfterValidator(_fits)]
 TransactionType = Literal[
     "equity_transfer",
     "asset_transfer",
@@ -105,6 +136,15 @@ class Case(Frozen):
 class _UniqueKeys(yaml.SafeLoader):
     """YAML that refuses a key written twice, where plain YAML silently takes the last one."""
 
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Say where a value stands that looks, or is tagged, like something that it is not."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, LookupError, AttributeError):
+            raise yaml.constructor.ConstructorError(
+                None, None, "a value that is not what its form or tag says; quote it", node.start_mark
+            ) from None
+
 
 def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     seen: set[str] = set()
@@ -116,7 +156,18 @@ def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
     return loader.construct_mapping(node, deep=True)
 
 
+def _text(loader: _UniqueKeys, node: yaml.ScalarNode) -> str:
+    """Refuse text that no database and no JSON can hold; YAML's escapes can write it."""
+    value = str(loader.construct_scalar(node))
+    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
+        raise yaml.constructor.ConstructorError(
+            None, None, "a text with a NUL or half a character", node.start_mark
+        )
+    return value
+
+
 _UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
+_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG, _text)
 
 
 def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
@@ -131,7 +182,9 @@ def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
         elif error["type"] == "value_error":
             lines.append(f"{field}: {error['ctx']['error']}")
         else:
-            lines.append(f"{field}: {error['input']!r}: {error['msg'].lower()}")
+            given = repr(error["input"])
+            shown = "(an address, not repeated here)" if _is_address(given) else given
+            lines.append(f"{field}: {shown}: {error['msg'].lower()}")
     return CaseInvalid(
         f"case file {path.name} is not valid:\n  " + "\n  ".join(lines),
         hint="correct the fields named above; `handover case check` tries again",
@@ -146,7 +199,7 @@ def parse_case(text: str, path: Path) -> Case:
     """
     try:
         document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader with one more check)
-    except yaml.YAMLError as problem:
+    except (yaml.YAMLError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         what = getattr(problem, "problem", None) or "cannot be parsed"
@@ -187,4 +240,8 @@ def load_case(folder: Path, case_id: str) -> Case:
         ) from None
     except UnicodeDecodeError:
         raise CaseInvalid(f"case file {path.name} is not UTF-8", hint="save it as UTF-8") from None
+    except OSError as problem:
+        raise CaseInvalid(
+            f"case file {path.name} cannot be read: {problem.strerror}", hint="it must be a readable file"
+        ) from None
     return parse_case(text, path)

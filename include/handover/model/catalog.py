@@ -54,11 +54,15 @@ class Sequence(Frozen):
 
 
 class MaterializedView(Frozen):
-    """A materialised view, in an order in which all can be refreshed one after the other."""
+    """A materialised view, in an order in which all can be refreshed one after the other.
+
+    ``on_others``: it reads other materialised views, whose stored rows in the source may be out of date.
+    """
 
     schema_name: str
     name: str
     populated: bool
+    on_others: bool
 
 
 class Grant(Frozen):

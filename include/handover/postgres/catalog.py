@@ -72,11 +72,13 @@ WITH RECURSIVE edge(child, parent) AS (
   SELECT r.ev_class, d.refobjid FROM pg_rewrite r
   JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
   WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-), depth(oid, level) AS (
-  SELECT c.oid, 0 FROM pg_class c WHERE c.relkind IN ('v', 'm')
-  UNION SELECT e.child, d.level + 1 FROM edge e JOIN depth d ON d.oid = e.parent
+), depth(oid, level, on_others) AS (
+  SELECT c.oid, 0, false FROM pg_class c WHERE c.relkind IN ('v', 'm')
+  UNION SELECT e.child, d.level + 1, d.on_others OR p.relkind = 'm'
+  FROM edge e JOIN depth d ON d.oid = e.parent JOIN pg_class p ON p.oid = e.parent
 )
-SELECT n.nspname, c.relname, c.relispopulated
+SELECT n.nspname, c.relname, c.relispopulated,
+       (SELECT bool_or(on_others) FROM depth WHERE depth.oid = c.oid)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 WHERE c.relkind = 'm' AND n.nspname = ANY(%s) AND {_NOT_AN_EXTENSIONS}
 ORDER BY (SELECT max(level) FROM depth WHERE depth.oid = c.oid), n.nspname COLLATE "C", c.relname COLLATE "C"
@@ -93,7 +95,8 @@ WHERE e.extname <> 'plpgsql' ORDER BY e.extname COLLATE "C"
 _SERVER = """
 SELECT current_setting('server_version'), current_setting('server_version_num')::int / 10000,
        (SELECT system_identifier::text FROM pg_control_system()), d.datname, current_user,
-       pg_encoding_to_char(d.encoding), d.datcollate
+       pg_encoding_to_char(d.encoding),
+       CASE to_jsonb(d) ->> 'datlocprovider' WHEN 'i' THEN 'ICU' ELSE d.datcollate END
 FROM pg_database d WHERE d.datname = %s
 """
 _BYTEWISE = ("C", "POSIX")
@@ -143,7 +146,7 @@ class _Types:
         if base >= FIRST_USER_OID:
             return False
         if category == "A" and element:
-            return cast(int, element) < FIRST_USER_OID and self.binary_safe(cast(int, element))
+            return self.binary_safe(cast(int, element))
         return name in BINARY_SAFE
 
     def order(self, oid: int, collation: int, bytewise: bool) -> KeyOrder:
@@ -206,7 +209,8 @@ def read_catalog(connection: Connection, schemas: Iterable[str], bytewise: bool)
         server=read_server(connection),
         tables=_read_tables(connection, wanted, bytewise),
         materialized_views=tuple(
-            MaterializedView(schema_name=str(s), name=str(n), populated=bool(p)) for s, n, p in views
+            MaterializedView(schema_name=str(s), name=str(n), populated=bool(p), on_others=bool(o))
+            for s, n, p, o in views
         ),
         extensions=tuple(
             Extension(name=str(n), schema_name=str(s), version=str(v)) for n, s, v in extensions

@@ -105,6 +105,13 @@ def refresh(connection: Connection, schema: str, name: str) -> None:
         connection.execute(sql.SQL("REFRESH MATERIALIZED VIEW {}").format(qualified(schema, name)))
 
 
+def view_definition(connection: Connection, schema: str, name: str) -> sql.Composed:
+    """Return the query of a view in parentheses."""
+    view = qualified(schema, name).as_string(connection)
+    text = str(fetch(connection, "SELECT pg_get_viewdef(%s::regclass)", view)[0][0])
+    return sql.SQL("({})").format(sql.SQL(text.rstrip().removesuffix(";")))
+
+
 def view_rows(definition: sql.Composable) -> sql.Composed:
     """Return the query for the rows of a view or of its definition, in the order of their text."""
     return sql.SQL('SELECT t.* FROM {} AS t ORDER BY ROW(t.*)::text COLLATE "C"').format(definition)

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Iterator
 from handover.model.case import RECEIPTS_SCHEMA
 from handover.model.catalog import Extension, Finding, Server
 from handover.postgres.receipts import runs_with_receipts
+from handover.postgres.receivers import check_extensions
 from handover.postgres.session import QUIET_LOG, Connection, fetch, quiet_log
 
 _RELATION = (
@@ -33,25 +34,18 @@ SELECT count(*) FROM pg_largeobject_metadata m
 WHERE NOT pg_has_role(m.lomowner, 'USAGE')
   AND NOT (SELECT rolsuper FROM pg_roles WHERE rolname = current_user)
 """
-_ROLES = """
-SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace,
-  LATERAL aclexplode(c.relacl) a
-WHERE n.nspname = ANY(%(schemas)s) AND a.grantee <> 0 AND a.grantee <> c.relowner
-UNION SELECT DISTINCT pg_get_userbyid(a.grantee) FROM pg_namespace n, LATERAL aclexplode(n.nspacl) a
-WHERE n.nspname = ANY(%(schemas)s) AND a.grantee <> 0 AND a.grantee <> n.nspowner
-UNION SELECT DISTINCT pg_get_userbyid(a.grantee)
-FROM pg_largeobject_metadata m, LATERAL aclexplode(m.lomacl) a
-WHERE %(large_objects)s AND a.grantee <> 0 AND a.grantee <> m.lomowner
-UNION SELECT DISTINCT r.rolname FROM pg_policy p JOIN pg_class c ON c.oid = p.polrelid
-JOIN pg_namespace n ON n.oid = c.relnamespace JOIN pg_roles r ON r.oid = ANY(p.polroles)
-WHERE n.nspname = ANY(%(schemas)s)
-"""
 _OCCUPIED = """
 SELECT n.nspname, count(*) FROM pg_depend d JOIN pg_namespace n ON n.oid = d.refobjid
 WHERE d.refclassid = 'pg_namespace'::regclass AND n.nspname = ANY(%s) AND d.deptype = 'n'
+  AND d.classid <> 'pg_extension'::regclass
+  AND NOT EXISTS (SELECT FROM pg_depend e WHERE (e.classid, e.objid, e.deptype) = (d.classid, d.objid, 'e'))
 GROUP BY 1 ORDER BY 1
 """
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
+_MAY_CREATE_IN = """
+SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s)
+  AND NOT (has_schema_privilege(oid, 'CREATE') AND has_schema_privilege(oid, 'USAGE')) ORDER BY 1
+"""
 _MAY_CREATE_DATABASES = "SELECT rolcreatedb OR rolsuper FROM pg_roles WHERE rolname = current_user"
 
 
@@ -105,7 +99,7 @@ def _not_carried(connection: Connection, schemas: list[str]) -> Iterator[Finding
     for schema, table in fetch(connection, _FOREIGN, schemas):
         yield Finding(
             id=f"foreign-table:{schema}.{table}",
-            message=f"foreign table {schema}.{table} keeps its rows elsewhere: only its definition moves",
+            message=f"foreign table {schema}.{table} keeps its rows elsewhere: it does not move at all",
             remedy=f"drop it, or list foreign-table:{schema}.{table} under acknowledge",
             acknowledgeable=True,
         )
@@ -180,15 +174,18 @@ def check_target(
             message="the target's role has no CREATE privilege on its database",
             remedy="GRANT CREATE ON DATABASE to the role of target.connection",
         )
-    available = {str(r[0]) for r in fetch(connection, "SELECT name FROM pg_available_extensions")}
-    for extension in extensions:
-        if extension.name not in available:
-            yield Finding(
-                id=f"extension-absent:{extension.name}",
-                message=f"extension {extension.name!r} of the source is not available on the target's server",
-                remedy="install the extension's files there",
-            )
+    yield from _uncreatable_in(connection, schemas)
+    yield from check_extensions(connection, extensions, "target")
     yield from _loud_log(connection, "target")
+
+
+def _uncreatable_in(connection: Connection, schemas: list[str]) -> Iterator[Finding]:
+    for (schema,) in fetch(connection, _MAY_CREATE_IN, schemas):
+        yield Finding(
+            id=f"no-create:{schema}",
+            message=f"the target's role may not create objects in schema {schema!r}, which is there already",
+            remedy=f'GRANT CREATE, USAGE ON SCHEMA "{schema}" to the role of target.connection, or drop it',
+        )
 
 
 def _occupied(connection: Connection, schemas: list[str], large_objects: bool) -> Iterator[Finding]:
@@ -206,22 +203,7 @@ def _occupied(connection: Connection, schemas: list[str], large_objects: bool) -
         )
 
 
-def missing_roles(
-    source: Connection, target: Connection, schemas: list[str], large_objects: bool
-) -> Iterator[Finding]:
-    """Look for roles that grants and policies of the source name and the target does not know."""
-    named = {"schemas": schemas, "large_objects": large_objects}
-    wanted = {str(row[0]) for row in source.execute(_ROLES, named)}
-    known = {str(row[0]) for row in fetch(target, "SELECT rolname FROM pg_roles")}
-    for role in sorted(wanted - known):
-        yield Finding(
-            id=f"role-absent:{role}",
-            message=f"role {role!r}, named in grants or policies of the source, does not exist on the target",
-            remedy=f'CREATE ROLE "{role}" on the target\'s server',
-        )
-
-
-def check_scratch(connection: Connection) -> Iterator[Finding]:
+def check_scratch(connection: Connection, extensions: tuple[Extension, ...]) -> Iterator[Finding]:
     """Look at whether a scratch database can be created for the restore test."""
     if not fetch(connection, _MAY_CREATE_DATABASES)[0][0]:
         yield Finding(
@@ -229,4 +211,5 @@ def check_scratch(connection: Connection) -> Iterator[Finding]:
             message="the role of restore_test.connection may not create databases",
             remedy="ALTER ROLE … CREATEDB, or name another connection under restore_test",
         )
+    yield from check_extensions(connection, extensions, "restore_test")
     yield from _loud_log(connection, "restore_test")

@@ -10,12 +10,13 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import dataclass
 
 from psycopg import sql
 
 from handover.errors import DataRefused
-from handover.postgres.session import Connection, database_errors
+from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors, fetch
 from handover.postgres.tools import ClientPrograms
 
 _HEADER = re.compile(
@@ -26,6 +27,10 @@ _HEADER = re.compile(
     re.MULTILINE,
 )
 _TAIL = re.compile(r"^-- Completed on |^--\n-- PostgreSQL database dump complete", re.MULTILINE)
+_FOREIGN = """
+SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'f' AND n.nspname = ANY(%s) ORDER BY 1, 2
+"""
 _RESTORE_OPTIONS = ("--no-owner", "--no-tablespaces", "--no-table-access-method", "--verbose", "--file=-")
 
 
@@ -49,11 +54,23 @@ class SchemaEntry:
 def dump_schema(
     programs: ClientPrograms, url: str, schemas: Iterable[str], snapshot: str | None = None
 ) -> bytes:
-    """Return a custom-format archive of the schemas' definitions, without rows."""
-    options = [f"--schema={pattern(name)}" for name in schemas]
+    """Return a custom-format archive of the schemas' definitions, without rows and foreign tables.
+
+    Raises Busy when a table stays locked for LOCK_SECONDS.
+    """
+    wanted = list(schemas)
+    options = [f"--schema={pattern(name)}" for name in wanted]
+    options += [f"--exclude-table={name}" for name in _foreign_tables(url, wanted)]
     if snapshot:
         options.append(f"--snapshot={snapshot}")
-    return programs.run("pg_dump", url, "--format=custom", "--schema-only", "--no-tablespaces", *options)
+    options += ["--schema-only", "--no-tablespaces", f"--lock-wait-timeout={LOCK_SECONDS}s"]
+    return programs.run("pg_dump", url, "--format=custom", *options)
+
+
+def _foreign_tables(url: str, schemas: list[str]) -> list[str]:
+    """Return patterns of the foreign tables: their servers, with passwords, belong to no schema."""
+    with database_errors("looking for foreign tables"), closing(connect(url, read_only=True)) as connection:
+        return [f"{pattern(str(s))}.{pattern(str(n))}" for s, n in fetch(connection, _FOREIGN, schemas)]
 
 
 def pattern(name: str) -> str:
@@ -69,7 +86,9 @@ def read_entries(programs: ClientPrograms, archive: bytes, section: str) -> list
     text = programs.run("pg_restore", None, *_RESTORE_OPTIONS, f"--section={section}", data=archive).decode()
     headers = list(_HEADER.finditer(text))
     tail = list(_TAIL.finditer(text))
-    stops = [match.start() for match in headers[1:]] + [tail[-2].start() if len(tail) > 1 else len(text)]
+    stops = [match.start() for match in headers[1:]]
+    if headers:  # a schema without keys and indexes has no post-data at all
+        stops.append(tail[-2].start() if len(tail) > 1 else len(text))
     entries = [
         SchemaEntry(
             id=int(match["id"]),
@@ -81,8 +100,7 @@ def read_entries(programs: ClientPrograms, archive: bytes, section: str) -> list
         )
         for match, stop in zip(headers, stops, strict=True)
     ]
-    ids = [entry.id for entry in entries]
-    if len(set(ids)) != len(ids) or not set(ids) <= _listed(programs, archive):
+    if sorted(entry.id for entry in entries) != _listed(programs, archive, section):
         raise DataRefused(
             f"the {section} of the schema dump cannot be taken apart safely",
             hint="a definition imitates pg_dump's own headers; rename or drop that comment",
@@ -90,9 +108,9 @@ def read_entries(programs: ClientPrograms, archive: bytes, section: str) -> list
     return entries
 
 
-def _listed(programs: ClientPrograms, archive: bytes) -> set[int]:
-    text = programs.run("pg_restore", None, "--list", data=archive).decode()
-    return {int(line.split(";", 1)[0]) for line in text.splitlines() if line[:1].isdigit()}
+def _listed(programs: ClientPrograms, archive: bytes, section: str) -> list[int]:
+    text = programs.run("pg_restore", None, "--list", f"--section={section}", data=archive).decode()
+    return sorted(int(line.split(";", 1)[0]) for line in text.splitlines() if line[:1].isdigit())
 
 
 def schema_digest(entries: Iterable[SchemaEntry]) -> bytes:
@@ -105,8 +123,11 @@ def schema_digest(entries: Iterable[SchemaEntry]) -> bytes:
 
 def apply_entry(connection: Connection, entry: SchemaEntry, doing: str) -> None:
     """Create one object. The session is pinned as pg_dump expects it (empty search path)."""
+    text = entry.sql
+    if entry.type == "SCHEMA":  # "public" is in every new database, and an extension may have brought one
+        text = text.replace("CREATE SCHEMA ", "CREATE SCHEMA IF NOT EXISTS ", 1)
     with database_errors(f"{doing}: {entry.label}"):
-        connection.execute(sql.SQL(entry.sql))
+        connection.execute(sql.SQL(text))
 
 
 def compare_entries(expected: Iterable[SchemaEntry], found: Iterable[SchemaEntry]) -> list[str]:

@@ -28,22 +28,29 @@ PINNED = {
     "extra_float_digits": "3",
     "bytea_output": "hex",
     "lc_monetary": "C",
+    "array_nulls": "on",  # off reads a NULL in an array as the text 'NULL'
     "xmloption": "content",
     "search_path": "pg_catalog",
     "row_security": "off",
     "standard_conforming_strings": "on",
     "default_transaction_isolation": "read committed",
+    "synchronous_commit": "on",  # off could lose, in a crash, what the ledger says was done
     "statement_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "check_function_bodies": "off",
     "client_min_messages": "error",
     "application_name": "handover",
 }
+# Timeouts that would end a long backup, each with the first server version that knows it.
+PINNED_SINCE = {"idle_session_timeout": ("0", 140000), "transaction_timeout": ("0", 170000)}
 # Sorts of keys that no index serves, and index builds, are the long steps; two lanes of these fit easily.
 TUNED = {"work_mem": "64MB", "maintenance_work_mem": "256MB", "jit": "off"}
 # Keep failing values out of the server's own log. Only a superuser, or a role granted SET on these
 # parameters, may; where it may not, the preflight says so.
 QUIET_LOG = {"log_min_messages": "fatal", "log_min_error_statement": "panic", "log_error_verbosity": "terse"}
+# A table locked exclusively for longer than this is somebody's maintenance: try again later. Sessions that
+# write wait as long as it takes, because they wait for an earlier attempt of their own step.
+LOCK_SECONDS = 30
 # A server that was restarted is back within this time; longer waits are the retry's business.
 CONNECT_SECONDS = 10
 _TRANSIENT_CLASSES = ("08", "57P", "40", "55P03", "53")
@@ -68,11 +75,16 @@ def _describe(problem: psycopg.Error) -> tuple[str, dict[str, object]]:
     return f"{state}{', ' + words if words else ''}", data
 
 
+def _is_of_libpq(problem: psycopg.Error) -> bool:
+    """Say whether the client library, not the server, reported it: in a COPY as a bare DatabaseError."""
+    return isinstance(problem, psycopg.OperationalError) or type(problem) is psycopg.DatabaseError
+
+
 def stripped(problem: psycopg.Error, doing: str) -> HandoverError:
     """Return our error for a database error, without any value of a row."""
     words, data = _describe(problem)
     state = problem.sqlstate or ""
-    if state.startswith(_LOST) or (not state and isinstance(problem, psycopg.OperationalError)):
+    if state.startswith(_LOST) or (not state and _is_of_libpq(problem)):
         return ConnectionLost(
             f"{doing}: the connection was lost ({words})",
             hint="check that the server runs and can be reached; the step may then be tried again",
@@ -160,6 +172,9 @@ def connect(url: str, *, read_only: bool = False) -> Connection:
     """
     connection = _open(url)
     pinned = {**PINNED, **TUNED, "default_transaction_read_only": "on" if read_only else "off"}
+    pinned["lock_timeout"] = f"{LOCK_SECONDS}s" if read_only else "0"
+    known = connection.info.server_version
+    pinned |= {name: value for name, (value, since) in PINNED_SINCE.items() if known >= since}
     try:
         _set_all(connection, pinned)
         quiet_log(connection)

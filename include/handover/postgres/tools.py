@@ -14,7 +14,7 @@ from pathlib import Path
 
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from handover.errors import ConfigurationMissing, ConnectionLost, DataRefused, HandoverError
+from handover.errors import Busy, ConfigurationMissing, ConnectionLost, DataRefused, HandoverError
 
 _LOST_SIGNS = ("connection to server", "server closed the connection", "terminating connection")
 
@@ -66,6 +66,8 @@ def _failure(name: str, stderr: str) -> HandoverError:
     """Return our error for a failed program, with object names only."""
     if any(sign in stderr for sign in _LOST_SIGNS):
         return ConnectionLost(f"{name}: the connection was lost", hint="check the server, then try again")
+    if "due to statement timeout" in stderr:  # how pg_dump --lock-wait-timeout ends
+        return Busy(f"{name}: a table stayed locked", hint="wait for who holds the lock, then try again")
     objects: Sequence[str] = re.findall(r"permission denied for (\w+ [\w.]+)", stderr)
     words = f": permission denied for {', '.join(objects)}" if objects else ""
     return DataRefused(

@@ -96,10 +96,11 @@ def _described(plan: Plan, group: Group) -> str:
 
 
 def _failures(entries: list[Entry]) -> list[str]:
-    lines = [
-        f"{e.body['stage']}: {str(e.body['message']).splitlines()[0]}" for e in entries if e.kind == "failure"
+    """Return what the failed steps said, each once and in one line, without the remedies."""
+    said = [
+        (e.body["stage"], str(e.body["message"]).split("\nHINT:")[0]) for e in entries if e.kind == "failure"
     ]
-    return list(dict.fromkeys(lines))
+    return list(dict.fromkeys(f"{stage}: {' '.join(message.split())}" for stage, message in said))
 
 
 def _write(context: Context, status: str, reasons: list[str]) -> Path:

@@ -73,16 +73,25 @@ class Context:
                 hint=f"`handover stop {self.case.case} --lift`, then clear the failed tasks to go on",
             )
 
+    def require_same_case(self) -> None:
+        """Raise CaseInvalid when the case file is not the one that this run was opened with."""
+        opened = self.entries("run-opened")
+        if opened and opened[0].body["digest"] != self.case.sha256_of_json():
+            raise CaseInvalid(
+                f"the case file changed after it opened run {self.run}",
+                hint="put it back as it was to go on with this run, or start a new run",
+            )
+
     @contextmanager
     def step(self, stage: str, lane: str = "") -> Iterator[Meter]:
         """Do a step: honour the stop flag, measure it, and write a failure to the ledger as it passes."""
         try:
+            self.require_same_case()
             self.honour_stop()
             with meter(self.ledger_url, self.case.case, self.run, stage, lane) as measuring:
                 yield measuring
-        except HandoverError as error:
-            failure = {"stage": stage, "lane": lane, "error": type(error).__name__, "message": str(error)}
-            self.record("failure", failure)
+        except Exception as error:
+            self.record("failure", {"stage": stage, "lane": lane, **_told(error)})
             raise
 
     @cached_property
@@ -104,10 +113,22 @@ class Context:
 
     def put(self, label: Label, data: bytes, name: str) -> ObjectRef:
         """Encrypt and store an object; its name gets a random part, so that no attempt meets another's."""
-        key_id = self.keyring.ensure(Purpose.BACKUP, self.case.case).key_id
+        key_id = self.backup_key_id
         blob = seal(label, [data], key_id, self.keyring.key(key_id))
         stored = self.store.put(f"{self.folder(label.generation)}/{name}-{token_hex(4)}.seg", blob)
         return ObjectRef(name=stored.name, size=stored.size, sha256=stored.sha256)
+
+    @cached_property
+    def backup_key_id(self) -> str:
+        """The key of this run's backup: one of its own, so that it can be destroyed alone."""
+        made = self.keyring.ensure(Purpose.BACKUP, self.backup_name)
+        self.record("key-created", {"key": made.key_id, "purpose": made.purpose.value}, key=made.key_id)
+        return made.key_id
+
+    @property
+    def backup_name(self) -> str:
+        """The name of this run's backup in the keyring."""
+        return f"{self.case.case}/{self.run}"
 
     def get(self, label: Label, reference: ObjectRef) -> bytes:
         """Read an object, check it against its receipt and its label, and decrypt it."""
@@ -124,6 +145,13 @@ class Context:
 
     def _open(self, blob: bytes, label: Label, name: str) -> bytes:
         return open_segment(blob, label, self.keyring.key(read_header(blob, name).key_id), name)
+
+
+def _told(error: Exception) -> dict[str, str]:
+    """Describe a failure for the ledger; an error nobody foresaw may quote a row, so its type must do."""
+    foreseen = isinstance(error, HandoverError)
+    message = str(error) if foreseen else "unforeseen error\nHINT: see where it happened in the task's log"
+    return {"error": type(error).__name__, "message": message}
 
 
 def run_name(run_id: str) -> str:

@@ -8,6 +8,7 @@ from handover.errors import ConfigurationMissing, ConnectionLost, PreflightFaile
 from handover.model.catalog import Catalog, Finding, Server
 from handover.postgres import preflight
 from handover.postgres.catalog import read_catalog, read_server, sorts_bytewise
+from handover.postgres.receivers import check_receiver
 from handover.postgres.schema import SchemaEntry, dump_schema, read_entries, schema_digest
 from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.context import Context
@@ -16,13 +17,17 @@ from handover.stages.context import Context
 def inventory(context: Context) -> Catalog:
     """Check the case against the real databases and record the catalog; raises PreflightFailed."""
     body = {"case": context.case.document(), "digest": context.case.sha256_of_json()}
+    context.require_same_case()
     context.record("run-opened", body, key="opened")
     with context.step("inventory"):
         findings = check(context)
         blocking = [f for f in findings if not is_acknowledged(context, f)]
         if blocking:
             raise preflight_failed(blocking)
-        with database_errors("reading the source's catalog"), closing(connect(context.source)) as source:
+        with (
+            database_errors("reading the source's catalog"),
+            closing(connect(context.source, read_only=True)) as source,
+        ):
             catalog = read_catalog(source, context.case.source.schemas, bytewise(context))
         context.record(
             "inventory",
@@ -74,7 +79,7 @@ def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
         ("restore_test.connection", case.restore_test.connection, context.scratch),
     ):
         try:
-            opened.append(connect(url))
+            opened.append(connect(url, read_only=True))
         except (ConfigurationMissing, ConnectionLost) as error:
             findings.append(
                 Finding(id=f"unreachable:{name}", message=f"{field}: {error.message}", remedy=error.hint)
@@ -91,14 +96,16 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
         *preflight.check_source(source, schemas, wanted.large_objects),
         *preflight.check_pair(here, there, context.programs.major()),
         *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
-        *preflight.missing_roles(source, target, schemas, wanted.large_objects),
-        *preflight.check_scratch(scratch),
+        *preflight.check_scratch(scratch, catalog.extensions),
+        *check_receiver(source, target, schemas, wanted.large_objects, "target"),
+        *check_receiver(source, scratch, schemas, wanted.large_objects, "restore_test"),
     ]
 
 
 def servers(context: Context) -> tuple[Server, Server, Server]:
     """Return source, target and what a scratch database made from template0 would be."""
     with (
+        database_errors("looking at the servers"),
         closing(connect(context.source)) as source,
         closing(connect(context.target)) as target,
         closing(connect(context.scratch)) as scratch,

@@ -27,6 +27,7 @@ from handover.postgres.objects import (
 from handover.postgres.receipts import create_receipts, once
 from handover.postgres.schema import SchemaEntry, apply_entry, read_entries
 from handover.postgres.session import Connection, connect, database_errors, qualified
+from handover.postgres.undoing import remember
 from handover.stages.context import Context
 
 # Two keys over the same pair of tables can deadlock; the server breaks the tie within a second.
@@ -58,7 +59,10 @@ def prepare(context: Context, index: BackupIndex, destination: Destination) -> N
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
     with closing(connect(destination.url)) as connection:
         create_receipts(connection)
-        create_extensions(connection, index.state.extensions)
+        remember(connection, context.run, destination.step, context.case.source.schemas)
+        with once(connection, context.run, f"{destination.step}/schema", "extensions") as todo:
+            if todo:
+                create_extensions(connection, index.state.extensions)
         for entry in read_entries(context.programs, archive, "pre-data"):
             _apply_once(context, connection, destination, entry)
 

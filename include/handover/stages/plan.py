@@ -19,8 +19,13 @@ Bounds = dict[str, list[Bound]]
 
 
 def plan(context: Context) -> Plan:
-    """Make the plan of this run and record it; bounds go encrypted to the vault."""
+    """Make the plan of this run and record it; bounds go encrypted to the vault.
+
+    A sealed backup was made by its plan, so from then on there is no other.
+    """
     with context.step("plan"):
+        if context.entries("backup-sealed"):
+            return context.plan()
         found = context.last("inventory", "inventory").body
         catalog = Catalog.model_validate(found["catalog"])
         bounds = _draw(context, catalog)

@@ -18,9 +18,10 @@ from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped
 from handover.evidence.ledger import Entry
 from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
 from handover.model.catalog import Catalog, MaterializedView
+from handover.model.plan import TablePlan
 from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
-from handover.postgres.objects import read_large_objects, view_rows
+from handover.postgres.objects import read_large_objects, view_definition, view_rows
 from handover.postgres.schema import dump_schema, schema_digest
 from handover.postgres.session import Connection, connect, database_errors, fetch, qualified, stripped
 from handover.stages.context import Context
@@ -31,8 +32,6 @@ from handover.stages.rolling import rolling_digest
 POLL_SECONDS = 1.0
 # A holder that got a slot exports within seconds; waiting longer than this means it never got one.
 EXPORT_SECONDS = 900.0
-# A table locked exclusively for longer than this is somebody's maintenance: try again later.
-LOCK_SECONDS = 30
 _END_KINDS = ("backup-sealed", "backup-abandoned")
 
 
@@ -61,18 +60,13 @@ def _new_generation(context: Context) -> int:
 def _export(context: Context, holder: Connection, generation: int) -> SnapshotState:
     plan = context.plan()
     holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-    holder.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(sql.Literal(f"{LOCK_SECONDS}s")))
     for table in plan.tables:
         if table.name:
-            name = qualified(table.schema_name, table.name)
-            holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
+            _lock(holder, table)
     snapshot = str(fetch(holder, "SELECT pg_export_snapshot()")[0][0])
     archive = dump_schema(context.programs, context.source, context.case.source.schemas, snapshot)
     if context.digest(schema_digest(schema_entries(context, archive))) != plan.schema_digest:
-        raise SchemaChanged(
-            "the source's schema changed after it was planned",
-            hint="clear the task inventory (with downstream) to plan again, and keep the schema still",
-        )
+        raise _schema_changed()
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
     return SnapshotState(
         generation=generation,
@@ -86,6 +80,21 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
     )
 
 
+def _lock(holder: Connection, table: TablePlan) -> None:
+    name = qualified(table.schema_name, table.name)
+    try:
+        holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
+    except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
+        raise _schema_changed() from None
+
+
+def _schema_changed() -> SchemaChanged:
+    return SchemaChanged(
+        "the source's schema changed after it was planned",
+        hint="clear the task inventory (with downstream) to plan again, and keep the schema still",
+    )
+
+
 def _describe_large_objects(context: Context, holder: Connection, generation: int) -> ObjectRef:
     """Store comments and grants of large objects: a comment can hold personal data."""
     found = read_large_objects(holder) if context.case.source.large_objects else ()
@@ -95,17 +104,16 @@ def _describe_large_objects(context: Context, holder: Connection, generation: in
 
 def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
     """Digest what a refresh of the view over the snapshot gives; its stored rows may be older."""
-    if not view.populated:
-        return ViewReceipt(schema_name=view.schema_name, name=view.name, populated=False, rows=0, digest="")
-    with snapshot_session(context.source, snapshot) as connection:
-        name = qualified(view.schema_name, view.name).as_string(connection)
-        text = str(fetch(connection, "SELECT pg_get_viewdef(%s::regclass)", name)[0][0])
-        definition = sql.SQL("({})").format(sql.SQL(text.rstrip().removesuffix(";")))
-        with database_errors(f"reading {view.schema_name}.{view.name}"):
-            rows, digest = rolling_digest(cut_by_size(read_rows(connection, view_rows(definition), "text")))
-    return ViewReceipt(
-        schema_name=view.schema_name, name=view.name, populated=True, rows=rows, digest=context.digest(digest)
-    )
+    names = {"schema_name": view.schema_name, "name": view.name}
+    if not view.populated or view.on_others:
+        return ViewReceipt(**names, populated=view.populated, rows=0, digest="")
+    with (
+        snapshot_session(context.source, snapshot) as connection,
+        database_errors(f"reading {view.schema_name}.{view.name}"),
+    ):
+        query = view_rows(view_definition(connection, view.schema_name, view.name))
+        rows, digest = rolling_digest(cut_by_size(read_rows(connection, query, "text")))
+    return ViewReceipt(**names, populated=True, rows=rows, digest=context.digest(digest))
 
 
 def _hold(context: Context, holder: Connection, generation: int) -> None:
@@ -115,7 +123,7 @@ def _hold(context: Context, holder: Connection, generation: int) -> None:
         if time.monotonic() > deadline:
             raise NotReady(
                 f"the backup was not sealed within snapshot_hours: {context.case.snapshot_hours}",
-                hint="raise snapshot_hours or lanes in the case file, then clear the backup",
+                hint="raise snapshot_hours or lanes in the case file, then start a new run",
             )
         try:
             context.honour_stop()
@@ -134,13 +142,18 @@ def _hold(context: Context, holder: Connection, generation: int) -> None:
 
 
 def _end(context: Context, generation: int) -> Entry | None:
-    ends = [e for e in context.entries(*_END_KINDS) if e.body["generation"] == generation]
+    """Return what ended the backup; once it is sealed no other generation is wanted any more."""
+    ends = [
+        e
+        for e in context.entries(*_END_KINDS)
+        if e.kind == "backup-sealed" or e.body["generation"] == generation
+    ]
     return ends[-1] if ends else None
 
 
 def latest_state(context: Context) -> SnapshotState:
     """Return the state of the newest generation that is not void; raises NotReady when there is none."""
-    void = {entry.body["generation"] for entry in context.entries("generation-void")}
+    void = {e.body["generation"] for e in context.entries("generation-void", "backup-abandoned")}
     for entry in reversed(context.entries("snapshot-exported")):
         state = SnapshotState.model_validate(entry.body["state"])
         if state.generation not in void:

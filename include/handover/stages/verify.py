@@ -5,7 +5,8 @@ Every verification is written down, good or bad; only the latest of each group c
 
 from __future__ import annotations
 
-from handover.errors import VerificationFailed
+from handover.errors import DataRefused, VerificationFailed
+from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.model.plan import Group
 from handover.stages.backup import read_index
@@ -29,11 +30,19 @@ def verify_lane(context: Context, number: int) -> int:
         progress.expect(*index.rows(groups))
         differences: list[str] = []
         for group in groups:
-            found = compare_group(context, index, target_of(context), group, progress)
+            found = _compare(context, index, group, progress)
             _write_down(context, index, unit_of(group), found)
             differences += found
         _refuse(differences)
         return index.rows(groups)[0]
+
+
+def _compare(context: Context, index: BackupIndex, group: Group, progress: Meter) -> list[str]:
+    """Compare one group; a table that is gone or closed to us is a finding like any other."""
+    try:
+        return compare_group(context, index, target_of(context), group, progress)
+    except DataRefused as refused:
+        return [refused.message]
 
 
 def verify_objects(context: Context) -> None:

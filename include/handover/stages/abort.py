@@ -1,0 +1,49 @@
+"""Abort: end a run so that target, scratch and vault are as before it; of the source nothing was changed.
+
+The tasks of the run must have ended before. Safe to repeat after a crash.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+
+from handover.errors import NotReady
+from handover.postgres.session import connect
+from handover.postgres.undoing import undo
+from handover.stages.context import Context
+from handover.stages.migrate import STEP
+from handover.stages.restore_test import drop_database, scratch_name
+from handover.vault.roots import Purpose
+
+
+def abort_run(context: Context) -> list[str]:
+    """Take everything back and return what was removed. Raises NotReady when the run is complete."""
+    if any(entry.body["status"] == "complete" for entry in context.entries("run-closed")):
+        raise NotReady(
+            f"run {context.run} is complete and is not taken back",
+            hint="drop the target's schemas yourself if they are not wanted; the evidence stays",
+        )
+    drop_database(context, scratch_name(context))
+    with closing(connect(context.target)) as target:
+        removed = [f"target: {what}" for what in undo(target, context.run, STEP, context.case.source.schemas)]
+    removed += _empty_vault(context)
+    removed += _destroy_key(context)
+    context.record("run-aborted", {"removed": removed})
+    return removed
+
+
+def _empty_vault(context: Context) -> list[str]:
+    context.store.remove_partial()
+    names = list(context.store.list(f"{context.case.case}/{context.run}/"))
+    for name in names:
+        context.store.delete(name)
+    return [f"vault: {len(names)} files"] if names else []
+
+
+def _destroy_key(context: Context) -> list[str]:
+    found = context.keyring.find(Purpose.BACKUP, context.backup_name)
+    if found is None:
+        return []
+    done = context.keyring.destroy(found.key_id)
+    context.record("key-destroyed", {"key": done.key_id, "result": done.result})
+    return [f"key {done.key_id}: {done.result}"]

@@ -1,0 +1,126 @@
+"""The DAG as Airflow reads it: it loads, is wired as documented, and bounds what its tasks use at once."""
+
+import subprocess
+import sys
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from handover.local.airflow import POOLS
+from handover.settings import REPOSITORY
+
+# Task → those after it, as in the README's way of the data.
+EDGES = {
+    "inventory": {"plan"},
+    "plan": {"snapshot", "backup", "migrate", "verify"},
+    "snapshot": set(),
+    "backup": {"seal", "abandon"},
+    "seal": {"restore_test", "abandon"},
+    "abandon": set(),
+    "restore_test": {"prepare"},
+    "prepare": {"migrate"},
+    "migrate": {"finish"},
+    "finish": {"verify", "verify_objects"},
+    "verify": {"close"},
+    "verify_objects": {"close"},
+    "close": set(),
+}
+LANES = {"backup", "migrate", "verify"}
+SOURCE = {"inventory", "plan", "backup", "seal"}
+TARGET = {"restore_test", "prepare", "migrate", "finish", "verify", "verify_objects"}
+# They write to the ledger and the vault; at most a DROP SCHEMA to the target. A full pool must not keep
+# them from telling the holder that it may let go, or a person how the run ended.
+WITHOUT_POOL = {"abandon", "close"}
+
+
+@pytest.fixture(scope="module")
+def bag(airflow: ModuleType) -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    return DagBag(str(REPOSITORY / "dags"))
+
+
+@pytest.fixture
+def dag(bag: Any) -> Any:
+    return bag.dags["transfer"]
+
+
+def test_every_dag_file_loads(bag: Any) -> None:
+    assert bag.import_errors == {}
+    files = {path.stem for path in (REPOSITORY / "dags").glob("*.py")}
+    assert {Path(dag.fileloc).stem for dag in bag.dags.values()} == files
+
+
+def test_tasks_and_edges_are_those_documented(dag: Any) -> None:
+    assert {task.task_id: set(task.downstream_task_ids) for task in dag.tasks} == EDGES
+
+
+def test_nothing_reaches_the_target_before_the_restore_test(dag: Any) -> None:
+    for task_id in TARGET - {"restore_test"}:
+        assert "restore_test" in {task.task_id for task in dag.get_task(task_id).get_flat_relatives(True)}
+
+
+def test_every_task_has_a_pool_or_a_reason(dag: Any) -> None:
+    pools = {task.task_id: task.pool for task in dag.tasks}
+    expected = dict.fromkeys(SOURCE, "handover_source") | dict.fromkeys(TARGET, "handover_target")
+    expected |= {"snapshot": "handover_holder"} | dict.fromkeys(WITHOUT_POOL, "default_pool")
+    assert pools == expected
+    assert set(pools.values()) - {"default_pool"} == set(POOLS)
+
+
+def test_the_end_comes_whatever_happened(dag: Any) -> None:
+    rules = {task.task_id: task.trigger_rule.value for task in dag.tasks}
+    assert rules == dict.fromkeys(EDGES, "all_success") | {"abandon": "one_failed", "close": "all_done"}
+
+
+def test_lanes_are_mapped_with_readable_names(dag: Any) -> None:
+    assert {task.task_id for task in dag.tasks if task.is_mapped} == LANES
+    for task_id in LANES:
+        assert dag.get_task(task_id).map_index_template == "{{ lane }}"
+
+
+def test_retries_are_few_and_wait_longer_each_time(dag: Any) -> None:
+    for task in dag.tasks:
+        assert (task.retries, task.retry_delay) == (3, timedelta(seconds=15))
+        assert task.retry_exponential_backoff == 2.0
+
+
+def test_it_runs_only_when_asked(dag: Any) -> None:
+    assert dag.schedule is None
+    assert not dag.catchup
+
+
+def test_params_make_a_useful_form(dag: Any) -> None:
+    assert set(dag.params) == {"case", "dry_run"}
+    case, dry_run = (dag.params.get_param(name) for name in ("case", "dry_run"))
+    assert case.schema["type"] == "string"
+    assert case.schema["examples"] == ["demo-transfer"]
+    assert case.resolve() == "demo-transfer"
+    assert dry_run.schema["type"] == "boolean"
+    assert dry_run.resolve() is False
+    for param in (case, dry_run):
+        assert param.schema["title"]
+        assert param.schema["description_md"]
+
+
+@pytest.mark.parametrize("name, value", [("case", 1), ("case", None), ("dry_run", "no"), ("dry_run", 1)])
+def test_a_param_of_a_wrong_type_is_refused(dag: Any, name: str, value: object) -> None:
+    from airflow.sdk.exceptions import ParamValidationError
+
+    with pytest.raises(ParamValidationError):
+        dag.params.get_param(name).resolve(value)
+
+
+def test_reading_the_dag_opens_no_stage() -> None:
+    """The file is read every few seconds: nothing heavy, no connection, may hang on that."""
+    code = (
+        "import sys; import transfer;"
+        "print([m for m in sys.modules if m.startswith(('handover.stages', 'handover.postgres', 'psycopg'))])"
+    )
+    folders = [str(REPOSITORY / name) for name in ("dags", "plugins", "include")]
+    program = f"import sys; sys.path[:0] = {folders!r}; {code}"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"

@@ -1,0 +1,240 @@
+"""A backup whose processes are killed, or whose snapshot is lost, is still one snapshot and complete."""
+
+import random
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import psycopg
+import pytest
+
+from fixtures.child import start
+from fixtures.contents import contents, contents_seen_by, run_sql
+from fixtures.runs import Runner
+from handover.errors import NotReady, SnapshotLost
+from handover.model.backup import BackupIndex
+from handover.stages.backup import abandon_backup, backup_lane, seal_backup
+from handover.stages.context import Context
+from handover.stages.inventory import inventory
+from handover.stages.migrate import finish_target, migrate_lane, prepare_target
+from handover.stages.plan import plan
+from handover.stages.restore_test import restore_test
+from handover.stages.snapshot import hold_snapshot, latest_state, snapshot_session, wait_for_state
+
+
+def planned(runner: Runner, lanes: int = 2) -> Context:
+    """A run up to its plan."""
+    context = runner.open(lanes=lanes)
+    inventory(context)
+    plan(context)
+    return context
+
+
+def moment_of(context: Context) -> dict[str, list[bytes]]:
+    """What the source held at the snapshot now in force."""
+    with snapshot_session(context.source, wait_for_state(context).snapshot) as connection:
+        return contents_seen_by(connection)
+
+
+def arrived(context: Context) -> dict[str, list[bytes]]:
+    """What a target holds that is filled from the sealed backup."""
+    restore_test(context)
+    prepare_target(context)
+    for number in range(len(context.plan().lanes)):
+        migrate_lane(context, number)
+    finish_target(context)
+    return contents(context.target)
+
+
+def check_index(context: Context, index: BackupIndex, generation: int) -> None:
+    """All objects are of one generation, no chunk is missing or there twice, and no debris is left."""
+    assert index.state.generation == generation
+    folder = context.folder(generation)
+    names = [chunk.object.name for chunk in index.chunks]
+    assert all(name.startswith(f"{folder}/") for name in names)
+    for group in index.plan.groups():
+        assert [chunk.chunk for chunk in index.of(group)] == list(range(len(index.of(group))))
+    stored = set(context.store.list(f"{context.case.case}/{context.run}/"))
+    others = [name for name in stored - set(names) if "/g0/" not in name and "/index-" not in name]
+    assert sorted(name.rsplit("/", 1)[1].rsplit("-", 1)[0] for name in others) == ["large-objects", "schema"]
+    assert set(names) <= stored
+
+
+def all_lanes(context: Context) -> None:
+    """Back up whatever is still to be done."""
+    for number in range(len(context.plan().lanes)):
+        backup_lane(context, number)
+
+
+POINTS = ["chunk-backed-up:4", "group-backed-up:1"]
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_lane_killed_and_repeated(world: Runner, point: str) -> None:
+    context = planned(world)
+    with start(world, "hold_snapshot") as holder:
+        moment = moment_of(context)
+        with start(world, "backup_lane", 0, pause_at=point) as lane:
+            lane.reached()
+            lane.kill()
+        run_sql(context.source, "UPDATE s.a SET t = 'later'; DELETE FROM s.keyless")
+        before = len(context.entries("chunk-backed-up"))
+        all_lanes(context)
+        index = seal_backup(context)
+        holder.done()
+    check_index(context, index, generation=1)
+    assert len(context.entries("chunk-backed-up")) == len(index.chunks) > before
+    assert arrived(context) == moment
+
+
+def test_two_attempts_of_one_lane_at_once(world: Runner) -> None:
+    """A zombie that goes on beside its successor: the one adopts what the other has done."""
+    context = planned(world, lanes=1)
+    with start(world, "hold_snapshot") as holder:
+        moment = moment_of(context)
+        with ThreadPoolExecutor(3) as pool:
+            rows = {f.result() for f in [pool.submit(backup_lane, context, 0) for _ in range(3)]}
+        index = seal_backup(context)
+        holder.done()
+    assert rows == {2200}
+    check_index(context, index, generation=1)
+    assert arrived(context) == moment
+
+
+def test_holder_killed_starts_a_new_generation(world: Runner) -> None:
+    context = planned(world)
+    with start(world, "hold_snapshot") as holder:
+        wait_for_state(context)
+        backup_lane(context, 0)
+        holder.kill()
+    with pytest.raises(SnapshotLost, match="snapshot of this backup generation is gone"):
+        until_gone(context)
+    run_sql(context.source, "UPDATE s.a SET t = 'later'; INSERT INTO s.keyless VALUES (1, 'later')")
+    with start(world, "hold_snapshot") as holder:
+        while latest_or_none(context) != 2:
+            time.sleep(0.05)
+        moment = moment_of(context)
+        run_sql(context.source, "UPDATE s.a SET t = 'much later'")
+        backup_lane(context, 1)  # lane 0 has ended and is not repeated: sealing reads its groups again
+        index = seal_backup(context)
+        holder.done()
+    assert [e.body["generation"] for e in context.entries("generation-void")] == [1]
+    check_index(context, index, generation=2)
+    assert arrived(context) == moment
+
+
+def until_gone(context: Context) -> None:
+    """Join the snapshot until the server has noticed that its holder is dead."""
+    for _ in range(100):
+        with snapshot_session(context.source, latest_state(context).snapshot):
+            time.sleep(0.05)
+
+
+def latest_or_none(context: Context) -> int | None:
+    """The generation in force, if there is one."""
+    try:
+        return latest_state(context).generation
+    except NotReady:
+        return None
+
+
+def test_holders_session_ended_by_the_server(world: Runner) -> None:
+    context = planned(world)
+    with ThreadPoolExecutor(1) as pool:
+        holder = pool.submit(hold_snapshot, context)
+        state = wait_for_state(context)
+        backup_lane(context, 0)
+        with psycopg.connect(context.source) as other:
+            other.execute("SELECT pg_terminate_backend(%s)", (state.backend,))
+        with pytest.raises(SnapshotLost, match="generation 1 was lost"):
+            holder.result()
+        assert latest_or_none(context) is None
+        holder = pool.submit(hold_snapshot, context)
+        moment = moment_of(context)
+        all_lanes(context)
+        index = seal_backup(context)
+        assert holder.result() == 2
+    check_index(context, index, generation=2)
+    assert arrived(context) == moment
+
+
+def test_new_holder_while_the_first_generation_is_sealed(world: Runner) -> None:
+    """Lanes that had joined may end after the holder died; nobody then waits for a second generation."""
+    context = planned(world)
+    with start(world, "hold_snapshot") as first:
+        wait_for_state(context)
+        all_lanes(context)
+        with start(world, "seal_backup", pause_at="backup-sealed:1") as sealing:
+            sealing.reached()
+            first.kill()
+            with start(world, "hold_snapshot") as second:
+                while latest_or_none(context) != 2:
+                    time.sleep(0.05)
+                sealing.resume()
+                sealing.done()
+                second.done()
+    assert seal_backup(context).state.generation == 1
+
+
+def test_backup_given_up_ends_the_holder_and_can_be_taken_up_again(world: Runner) -> None:
+    context = planned(world)
+    with start(world, "hold_snapshot") as holder:
+        wait_for_state(context)
+        abandon_backup(context)
+        assert "NotReady: the backup was given up" in holder.refused()
+    with start(world, "hold_snapshot") as holder:
+        while latest_or_none(context) != 2:
+            time.sleep(0.05)
+        all_lanes(context)
+        index = seal_backup(context)
+        holder.done()
+    check_index(context, index, generation=2)
+
+
+def test_seal_killed_and_repeated(world: Runner) -> None:
+    context = planned(world)
+    with start(world, "hold_snapshot") as holder:
+        moment = moment_of(context)
+        all_lanes(context)
+        with start(world, "seal_backup", pause_at="backup-sealed:1") as sealing:
+            sealing.reached()
+            sealing.kill()
+        index = seal_backup(context)
+        holder.done()
+    check_index(context, index, generation=1)
+    assert arrived(context) == moment
+
+
+def random_kills(world: Runner, kills: int, seed: int) -> None:
+    """Kill holder and lanes at random instants; then finish undisturbed and compare."""
+    dice = random.Random(seed)
+    context = planned(world)
+    for _ in range(kills):
+        with (
+            start(world, "hold_snapshot") as holder,
+            start(world, "backup_lane", 0) as one,
+            start(world, "backup_lane", 1) as other,
+        ):
+            time.sleep(dice.uniform(0.7, 2.5))
+            dice.choice([holder, one, other]).kill()
+        run_sql(context.source, "UPDATE s.a SET t = t || 'x' WHERE id % 7 = 0")
+    with ThreadPoolExecutor(1) as pool:
+        known = latest_or_none(context)
+        running = pool.submit(hold_snapshot, context)
+        while latest_or_none(context) in (known, None):
+            time.sleep(0.05)
+        moment = moment_of(context)
+        all_lanes(context)
+        index = seal_backup(context)
+        running.result()
+    check_index(context, index, generation=index.state.generation)
+    assert arrived(context) == moment
+
+
+def test_killed_at_random(world: Runner) -> None:
+    random_kills(world, kills=2, seed=1)
+
+
+@pytest.mark.campaign
+@pytest.mark.parametrize("seed", range(4))
+def test_killed_at_random_many_times(world: Runner, seed: int) -> None:
+    random_kills(world, kills=5, seed=seed)
