@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 
 import pytest
+
 from bench import peers
 from bench.costs import Cost, Figure, compared, cost_table, merged, middle, table, total
 from bench.engine import RESTORE_TEST, EngineRun

@@ -17,6 +17,9 @@ CopyFormat = Literal["binary", "text"]
 LARGE_OBJECTS = "large-objects"
 # Below this size a second ordered query costs more than it gains.
 SMALLEST_SPLIT = 16 * 1024 * 1024
+# Into about so many pieces the work of a lane is cut: of five tables of one size in two lanes, three
+# would else go to one, and the other idle for a third of backup, migration and verification.
+PARTS_OF_A_LANE = 4
 # An empty table still costs a round trip or two; without a floor all of them pile up in one lane.
 FLOOR = 64 * 1024
 
@@ -89,8 +92,9 @@ def wanted_groups(table: Table, total_bytes: int, lanes: int) -> int:
     """Say how many groups a table is worth, so that a giant one is shared by all lanes."""
     if not table.key or lanes == 1:
         return 1
-    share = max(SMALLEST_SPLIT, total_bytes // (2 * lanes))
-    return max(1, min(2 * lanes, -(-table.bytes // share)))
+    parts = PARTS_OF_A_LANE * lanes
+    share = max(SMALLEST_SPLIT, total_bytes // parts)
+    return max(1, min(parts, -(-table.bytes // share)))
 
 
 def _spread(groups: list[Group], lanes: int) -> list[list[Group]]:

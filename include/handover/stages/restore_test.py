@@ -6,6 +6,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 
+import psycopg
 from psycopg import sql
 
 from handover.errors import VerificationFailed
@@ -89,5 +90,10 @@ def create_database(context: Context, name: str) -> None:
 
 def drop_database(context: Context, name: str) -> None:
     """Drop the scratch database; does nothing when it is not there."""
+    drop = sql.SQL("DROP DATABASE IF EXISTS {}").format(sql.Identifier(name))
     with database_errors("dropping the scratch database"), closing(connect(context.scratch)) as connection:
-        connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name)))
+        try:
+            # Without FORCE the server itself ends autovacuum's session, which only a superuser may with it.
+            connection.execute(drop)
+        except psycopg.errors.ObjectInUse:  # a killed attempt's sessions, which are our own
+            connection.execute(drop + sql.SQL(" WITH (FORCE)"))

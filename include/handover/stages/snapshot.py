@@ -30,6 +30,8 @@ from handover.stages.rolling import rolling_digest
 
 # The ledger is asked this often; it answers in a millisecond.
 POLL_SECONDS = 1.0
+# Lanes wait for the export with nothing else to do, and only for moments: here a second would show.
+EXPORT_POLL_SECONDS = 0.1
 # A holder that got a slot exports within seconds; waiting longer than this means it never got one.
 EXPORT_SECONDS = 900.0
 _END_KINDS = ("backup-sealed", "backup-abandoned")
@@ -174,7 +176,7 @@ def wait_for_state(context: Context) -> SnapshotState:
                     f"no snapshot was exported within {EXPORT_SECONDS:.0f} s",
                     hint="see the task snapshot: it failed, or found no free slot",
                 ) from None
-        time.sleep(POLL_SECONDS)
+        time.sleep(EXPORT_POLL_SECONDS)
 
 
 @contextmanager
