@@ -22,7 +22,8 @@ _SPLIT = "200MB"
 DUMP_RESTORE = "pg_dump -Fd -j2 + pg_restore -j2"
 # By default pg_dump compresses harder than we do. At gzip:1 it makes about our effort; without
 # compression it is fastest and writes the most.
-GZIP_1, UNCOMPRESSED = "the same, --compress=gzip:1", "the same, --compress=none"
+GZIP_1 = "pg_dump -Fd -j2 -Z gzip:1 + pg_restore -j2"
+UNCOMPRESSED = "pg_dump -Fd -j2 -Z none + pg_restore -j2"
 PIPE = "pg_dump | psql"
 PGCOPYDB = "pgcopydb clone"
 

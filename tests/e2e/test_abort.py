@@ -102,3 +102,20 @@ def test_a_complete_run_is_not_taken_back(runner: Runner) -> None:
     with pytest.raises(NotReady, match="is complete and is not taken back"):
         abort_run(runner.open())
     assert sorted_rows(runner.urls["dst"])
+
+
+def test_a_destroyed_key_is_never_made_anew(runner: Runner) -> None:
+    run_sql(runner.urls["src"], SMALL)
+    context = runner.open()
+    inventory(context)
+    context.keyring.destroy(context.backup_key_id)
+    with pytest.raises(KeyUnavailable, match="backup key of test-transfer/run-1 was destroyed"):
+        backed_up(runner.open())
+
+
+def test_an_aborted_run_does_nothing_more(runner: Runner) -> None:
+    run_sql(runner.urls["src"], SMALL)
+    backed_up(runner.open())
+    abort_run(runner.open())
+    with pytest.raises(NotReady, match="run run-1 was aborted"):
+        restore_test(runner.open())

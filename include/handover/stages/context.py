@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from secrets import token_hex
 
-from handover.errors import CaseInvalid, HandoverError, NotReady, Stopped, VaultCorrupt
+from handover.errors import CaseInvalid, HandoverError, KeyUnavailable, NotReady, Stopped, VaultCorrupt
 from handover.evidence.digest import keyed
 from handover.evidence.ledger import Entry, Ledger
 from handover.evidence.progress import Meter, meter
@@ -73,8 +73,12 @@ class Context:
                 hint=f"`handover stop {self.case.case} --lift`, then clear the failed tasks to go on",
             )
 
-    def require_same_case(self) -> None:
-        """Raise CaseInvalid when the case file is not the one that this run was opened with."""
+    def require_open(self) -> None:
+        """Raise NotReady when the run was aborted, CaseInvalid when its case file has changed since."""
+        if self.entries("run-aborted"):
+            raise NotReady(
+                f"run {self.run} was aborted", hint=f"`handover run {self.case.case}` starts a new one"
+            )
         opened = self.entries("run-opened")
         if opened and opened[0].body["digest"] != self.case.sha256_of_json():
             raise CaseInvalid(
@@ -86,7 +90,7 @@ class Context:
     def step(self, stage: str, lane: str = "") -> Iterator[Meter]:
         """Do a step: honour the stop flag, measure it, and write a failure to the ledger as it passes."""
         try:
-            self.require_same_case()
+            self.require_open()
             self.honour_stop()
             with meter(self.ledger_url, self.case.case, self.run, stage, lane) as measuring:
                 yield measuring
@@ -97,7 +101,19 @@ class Context:
     @cached_property
     def evidence_key(self) -> bytes:
         """The key of this case's published digests."""
-        return self.keyring.key(self.keyring.ensure(Purpose.EVIDENCE, self.case.case).key_id)
+        return self.keyring.key(self._ensured(Purpose.EVIDENCE, self.case.case))
+
+    def _ensured(self, purpose: Purpose, name: str) -> str:
+        """Return the id of a key, made now unless there was one; a destroyed key is never made anew."""
+        made = self.keyring.find(purpose, name)
+        if made is None and any(k.purpose is purpose and k.case == name for k in self.keyring.list()):
+            raise KeyUnavailable(
+                f"the {purpose.value} key of {name} was destroyed",
+                hint="what it protected cannot be read again; start a new run or a new case",
+            )
+        made = made or self.keyring.ensure(purpose, name)
+        self.record("key-created", {"key": made.key_id, "purpose": purpose.value}, key=made.key_id)
+        return made.key_id
 
     def digest(self, plain: bytes) -> str:
         """Return the keyed, publishable form of a SHA-256."""
@@ -121,9 +137,7 @@ class Context:
     @cached_property
     def backup_key_id(self) -> str:
         """The key of this run's backup: one of its own, so that it can be destroyed alone."""
-        made = self.keyring.ensure(Purpose.BACKUP, self.backup_name)
-        self.record("key-created", {"key": made.key_id, "purpose": made.purpose.value}, key=made.key_id)
-        return made.key_id
+        return self._ensured(Purpose.BACKUP, self.backup_name)
 
     @property
     def backup_name(self) -> str:

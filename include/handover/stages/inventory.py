@@ -17,7 +17,7 @@ from handover.stages.context import Context
 def inventory(context: Context) -> Catalog:
     """Check the case against the real databases and record the catalog; raises PreflightFailed."""
     body = {"case": context.case.document(), "digest": context.case.sha256_of_json()}
-    context.require_same_case()
+    context.require_open()
     context.record("run-opened", body, key="opened")
     with context.step("inventory"):
         findings = check(context)

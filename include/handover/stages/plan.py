@@ -15,6 +15,8 @@ from handover.postgres.session import connect, database_errors
 from handover.stages.context import Context
 from handover.stages.inventory import servers
 
+# What a row of a table that was never analysed is taken to weigh; it decides only the size of a sample.
+BYTES_A_ROW = 100
 Bounds = dict[str, list[Bound]]
 
 
@@ -59,7 +61,7 @@ def _draw(context: Context, catalog: Catalog) -> Bounds:
                     table.name,
                     table.key,
                     wanted[table.label],
-                    table.rows_estimate,
+                    table.rows_estimate or table.bytes // BYTES_A_ROW,
                 )
 
         return {table.label: of(table) for table in catalog.tables if wanted[table.label] > 1}
