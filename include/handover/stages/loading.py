@@ -11,8 +11,6 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 
-from psycopg import sql
-
 from handover.errors import Busy, DataRefused, VaultCorrupt
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex, ChunkReceipt
@@ -135,46 +133,16 @@ def finish(context: Context, index: BackupIndex, destination: Destination) -> No
     """Build indexes, keys and the rest in parallel, then set sequences and fill materialised views."""
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
     entries = read_entries(context.programs, archive, "post-data")
-    _apply_in_parallel(context, destination, _heaviest_first(context, index, archive, entries))
-    _analyze(context, destination, index)
+    _apply_in_parallel(context, destination, entries)
     with closing(connect(destination.url)) as connection:
         set_sequences(connection, index.state.sequences)
         describe_large_objects(connection, read_descriptions(context, index))
+        with database_errors(f"{destination.step}: gathering statistics"):
+            connection.execute("ANALYZE")
         for view in index.state.views:
             context.honour_stop()
             if view.populated:
                 refresh(connection, view.schema_name, view.name)
-
-
-def _heaviest_first(
-    context: Context, index: BackupIndex, archive: bytes, entries: list[SchemaEntry]
-) -> list[SchemaEntry]:
-    """Order objects by the bytes of the tables they rest on: what takes longest must not begin last."""
-    size: dict[str, int] = {}
-    for chunk in index.chunks:
-        label = index.plan.table(chunk.table).label
-        size[label] = size.get(label, 0) + chunk.bytes
-    tables = {
-        entry.id: size.get(f"{entry.schema}.{entry.name}", 0)
-        for entry in read_entries(context.programs, archive, "pre-data")
-        if entry.type == "TABLE"
-    }
-    return sorted(entries, key=lambda e: -max((tables.get(i, 0) for i in e.depends), default=0))
-
-
-def _analyze(context: Context, destination: Destination, index: BackupIndex) -> None:
-    """Gather statistics of several tables at once, the largest first."""
-
-    def analyze(table: TablePlan) -> None:
-        with (
-            database_errors(f"{destination.step}: gathering statistics of {table.label}"),
-            closing(connect(destination.url)) as connection,
-        ):
-            connection.execute(sql.SQL("ANALYZE {}").format(qualified(table.schema_name, table.name)))
-
-    tables = sorted(index.plan.tables, key=lambda table: -table.rows_estimate)
-    with ThreadPoolExecutor(context.case.lanes) as pool:
-        list(pool.map(analyze, [table for table in tables if table.name]))
 
 
 def _apply_once(
