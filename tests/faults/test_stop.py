@@ -100,3 +100,14 @@ def test_stop_while_the_load_runs(world: Runner, stop: Callable[..., None]) -> N
     migrate_lane(context, 0)
     finish_target(context)
     assert contents(context.target) == contents(context.source)
+
+
+def test_a_new_run_does_not_let_a_stopped_one_go_on(world: Runner) -> None:
+    older = world.open("run-older")
+    inventory(older)
+    older.ledger.append(older.case.case, "", "stop-requested", {})
+    newer = world.open("run-newer")
+    inventory(newer)
+    newer.honour_stop()
+    with pytest.raises(Stopped):
+        older.honour_stop()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,7 +16,12 @@ from handover.errors import CaseInvalid
 from handover.settings import Settings
 
 if TYPE_CHECKING:
+    from handover.evidence.progress import Meter
+    from handover.stages.context import Context
     from handover.vault.keyring import Destruction, KeyInfo
+
+# Often enough that a bar moves.
+LOOK_EVERY_SECONDS = 0.5
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -71,10 +78,27 @@ def restore_backup(options: Arguments) -> int:
         into = url(options.into)
     except KeyError:
         raise CaseInvalid(f"connection {options.into!r} is not known", hint="see --into") from None
-    with Console().status("restoring"), context.step(STEP) as progress:
-        restore(context, into, progress)
+    _with_bar(context, STEP, lambda meter: restore(context, into, meter))
     print(f"restored run {context.run} into {options.into} and compared it: equal")
     return 0
+
+
+def _with_bar(context: Context, step: str, work: Callable[[Meter], None]) -> None:
+    """Do a step in a thread and show a bar meanwhile."""
+    from handover.evidence import progress
+    from handover.local.display import stage_bars
+
+    def do() -> None:
+        with context.step(step) as meter:
+            work(meter)
+
+    with ThreadPoolExecutor(1) as pool, stage_bars(Console()) as show_stages:
+        job = pool.submit(do)
+        while not job.done():
+            found = progress.read(context.ledger_url, context.case.case, context.run)
+            show_stages([stage for stage in found if stage.stage == step and stage.state == "running"])
+            wait([job], timeout=LOOK_EVERY_SECONDS)
+        job.result()
 
 
 def list_keys(_: Arguments) -> int:

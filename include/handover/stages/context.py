@@ -65,9 +65,10 @@ class Context:
         return Plan.model_validate(self.last("plan", "plan").body["plan"])
 
     def honour_stop(self) -> None:
-        """Raise Stopped when somebody asked the case to stop."""
-        flag = self.ledger.latest(self.case.case, _STOP_KINDS)
-        if flag is not None and flag.kind == "stop-requested":
+        """Raise Stopped when somebody asked the case to stop after this run was opened."""
+        flags = self.ledger.entries(self.case.case, kinds=_STOP_KINDS)
+        mine = [flag for flag in flags if flag.kind != "run-opened" or flag.run == self.run]
+        if mine and mine[-1].kind == "stop-requested":
             raise Stopped(
                 f"case {self.case.case} was told to stop",
                 hint=f"`handover stop {self.case.case} --lift`, then clear the failed tasks to go on",
