@@ -10,7 +10,7 @@ from handover.commands.shared import Arguments, Commands, add, add_group
 
 # Rows of the sample company when nobody says how many: large enough to see bars move, small enough for
 # a first look within two minutes.
-DEFAULT_SCALE = 300_000
+DEFAULT_SCALE = 1_000_000
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
