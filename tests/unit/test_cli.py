@@ -55,7 +55,6 @@ WRONG_CALLS = [
     ["run", "x", "--dry"],
     ["resume"],
     ["inventory"],
-    ["status"],
     ["stop", "x", "--force"],
     ["verify"],
     ["restore", "x", "run"],
@@ -242,6 +241,22 @@ def test_the_inventory_names_tables_whole(installation: Runner, capsys: pytest.C
     assert f"s.{long}" in said
     assert "whole row (no key)" in said
     assert "2 tables, 0 materialised views, 0 large objects, PostgreSQL" in said
+
+
+def test_status_without_a_case_lists_them(installation: Runner, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["status"]) == 0
+    assert "no case has a ledger yet" in capsys.readouterr().out
+    assert main(["stop", "test-transfer"]) == 0
+    capsys.readouterr()
+    assert main(["status"]) == 0
+    assert capsys.readouterr().out == "test-transfer\n"
+
+
+def test_status_of_an_unknown_case_is_refused(
+    installation: Runner, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["status", "never-heard"]) == 1
+    assert "case 'never-heard' has no file" in capsys.readouterr().err
 
 
 def test_stopping_a_case_and_letting_it_go_on(

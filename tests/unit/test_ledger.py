@@ -59,9 +59,6 @@ def test_filters(ledger: Ledger) -> None:
     assert [entry.seq for entry in ledger.entries("c", "r1")] == [1, 2]
     assert [entry.seq for entry in ledger.entries("c", kinds=["a"])] == [1, 3]
     assert [entry.seq for entry in ledger.entries("c", "r2", ["b"])] == []
-    latest = ledger.latest("c", ["b", "a"])
-    assert latest and latest.seq == 3
-    assert ledger.latest("c", ["z"]) is None
 
 
 def test_each_case_has_its_own_chain(ledger: Ledger) -> None:

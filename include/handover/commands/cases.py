@@ -11,6 +11,7 @@ from rich.table import Table
 from handover.commands.new_case import new_case
 from handover.commands.shared import Arguments, Commands, add, add_group, open_case, show
 from handover.errors import CaseInvalid
+from handover.model.case import load_case
 from handover.settings import Settings
 
 
@@ -27,7 +28,7 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     inventory = add(commands, "inventory", show_inventory, "List what the source of a case holds.")
     inventory.add_argument("case")
     status = add(commands, "status", show_status, "Show how far the runs of a case are.")
-    status.add_argument("case")
+    status.add_argument("case", nargs="?", help="default: list the cases that have a ledger")
     status.add_argument("--json", action="store_true")
     stop = add(commands, "stop", stop_case, "Make every task of a case end at its next chunk.")
     stop.add_argument("case")
@@ -87,8 +88,14 @@ def show_status(options: Arguments) -> int:
     from handover.evidence import progress
     from handover.evidence.ledger import Ledger
 
-    url = Settings.load().require("HANDOVER_LEDGER_URL")
+    settings = Settings.load()
+    url = settings.require("HANDOVER_LEDGER_URL")
+    if options.case is None:
+        print("\n".join(Ledger(url, None).cases()) or "no case has a ledger yet")
+        return 0
     entries = Ledger(url, None).entries(options.case)
+    if not entries:  # a case without a run, or a case that does not exist
+        load_case(settings.cases, options.case)
     runs = list(dict.fromkeys(entry.run for entry in entries if entry.run))
     flags = [entry.kind for entry in entries if entry.kind in ("stop-requested", "stop-lifted", "run-opened")]
     stopped = flags[-1:] == ["stop-requested"]

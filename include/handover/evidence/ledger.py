@@ -61,13 +61,6 @@ class Ledger:
             rows = connection.execute(query, [case, run, run, not kinds, list(kinds)]).fetchall()
         return [_entry(row) for row in rows]
 
-    def latest(self, case: str, kinds: Sequence[str]) -> Entry | None:
-        """The last entry of one of these kinds."""
-        query = _SELECT + " WHERE case_id = %s AND kind = ANY(%s) ORDER BY seq DESC LIMIT 1"
-        with connected(self._url) as connection:
-            row = connection.execute(query, [case, list(kinds)]).fetchone()
-        return _entry(row) if row else None
-
     def cases(self) -> list[str]:
         """Every case that has an entry."""
         with connected(self._url) as connection:

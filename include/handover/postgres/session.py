@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from urllib.parse import quote
 
 import psycopg
 from psycopg import sql
@@ -124,13 +123,6 @@ def place(url: str) -> str:
 def with_database(url: str, database: str) -> str:
     """Return the same connection to another database of the same server."""
     return make_conninfo(url, dbname=database)
-
-
-def as_url(host: str, port: int, user: str, password: str, database: str, **options: str) -> str:
-    """Return a postgresql:// URL; every part is percent-encoded."""
-    extra = "&".join(f"{quote(k, safe='')}={quote(v, safe='')}" for k, v in sorted(options.items()))
-    base = f"postgresql://{quote(user, safe='')}:{quote(password, safe='')}@{quote(host, safe='')}:{port}"
-    return f"{base}/{quote(database, safe='')}" + (f"?{extra}" if extra else "")
 
 
 def _open(url: str) -> Connection:
