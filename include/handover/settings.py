@@ -25,8 +25,15 @@ def read_env_file(path: Path) -> dict[str, str]:
     """Read ``NAME=value`` lines; values may be quoted as a shell does."""
     if not path.is_file():
         return {}
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        raise ConfigurationMissing(
+            f"{path} cannot be read by this account",
+            hint="set HANDOVER_HOME to a state folder of your own, or work as the account that made it",
+        ) from None
     values = {}
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in text.splitlines():
         name, separator, value = line.partition("=")
         if separator and not line.lstrip().startswith("#"):
             values[name.strip()] = "".join(shlex.split(value))

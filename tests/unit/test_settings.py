@@ -38,9 +38,15 @@ def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
 
 def test_without_a_name_the_home_is_the_accounts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 0)
-    assert default_home() == Settings.load({}).home == Path("/var/lib/handover")
+    assert default_home() == Path("/var/lib/handover")
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
     assert default_home() == Settings.load({"HANDOVER_HOME": ""}).home == REPOSITORY / ".handover"
+
+
+def test_an_unreadable_settings_file_is_named(tmp_path: Path) -> None:
+    (tmp_path / "handover.env").write_bytes(b"\xff\xfe")
+    with pytest.raises(ConfigurationMissing, match="handover.env cannot be read by this account"):
+        Settings.load({"HANDOVER_HOME": str(tmp_path)})
 
 
 @pytest.mark.parametrize("variables", [{}, {"X": ""}])
