@@ -140,8 +140,8 @@ def check_pair(source: Server, target: Server, tools_major: int) -> Iterator[Fin
     elif target.major > source.major:
         yield Finding(
             id="majors-differ",
-            message=f"source is PostgreSQL {source.version}, target {target.version}: definitions are compared "
-            "by their text, which servers of different major versions write differently",
+            message=f"source is PostgreSQL {source.version}, target {target.version}: definitions are "
+            "compared by their text, which servers of different major versions write differently",
             remedy="use servers of the same major version; this version moves nothing between versions",
         )
     if tools_major < max(source.major, target.major):
