@@ -102,7 +102,7 @@ def test_damaged_backup_file_is_named(
     assert done.returncode == 1 and segments[3].name in done.stdout
 
 
-def test_swapped_and_foreign_files_are_named(demo: Demo, copies: tuple[Path, Path, list[Path]]) -> None:
+def test_swapped_files_are_both_named(demo: Demo, copies: tuple[Path, Path, list[Path]]) -> None:
     evidence, vault, segments = copies
     first, second = segments[1].read_bytes(), segments[2].read_bytes()
     segments[1].write_bytes(second)
