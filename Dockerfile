@@ -7,6 +7,6 @@ COPY scripts scripts
 COPY include include
 COPY dags dags
 COPY plugins plugins
-RUN python scripts/install.py && rm -rf /root/.cache
+RUN python scripts/install.py && rm -rf ~/.cache
 ENV PATH=/opt/handover/.venv/bin:$PATH
 USER handover

@@ -9,7 +9,7 @@ from e2e.test_transfer_engine import SMALL
 from fixtures.contents import run_sql
 from fixtures.dumps import large_objects, schema_text, sorted_rows
 from fixtures.runs import Runner, backed_up, migrated, transferred
-from handover.errors import KeyUnavailable, NotReady
+from handover.errors import CaseInvalid, KeyUnavailable, NotReady
 from handover.stages.abort import abort_run
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
@@ -119,3 +119,13 @@ def test_an_aborted_run_does_nothing_more(runner: Runner) -> None:
     abort_run(runner.open())
     with pytest.raises(NotReady, match="run run-1 was aborted"):
         restore_test(runner.open())
+
+
+def test_a_changed_case_file_cannot_make_an_abort_drop_others_data(runner: Runner) -> None:
+    run_sql(runner.urls["src"], SMALL)
+    run_sql(runner.urls["dst"], BEFORE)
+    migrated(runner.open())
+    changed = runner.open(source={"connection": "src", "schemas": ["s", "other"]})
+    with pytest.raises(CaseInvalid, match="case file changed"):
+        abort_run(changed)
+    assert sorted_rows(runner.urls["dst"])["other.kept"] == ["1"]

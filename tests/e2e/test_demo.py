@@ -8,6 +8,7 @@ import stat
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
@@ -15,9 +16,11 @@ import pytest
 
 from fixtures.demo import SCALE, SEED, Demo
 from fixtures.dumps import dump, schema_text, sorted_rows
+from fixtures.evidence import CASE_KEY, LABEL
 from handover.local.clusters import Cluster
 from handover.sample.company import SCHEMAS, planted_values
 from handover.settings import REPOSITORY
+from handover.vault.segment import seal
 
 
 def test_demo_ends_well_and_says_where_everything_is(demo: Demo) -> None:
@@ -110,6 +113,15 @@ def test_swapped_files_are_both_named(demo: Demo, copies: tuple[Path, Path, list
     done = demo.handover("verify", evidence, "--vault", vault)
     assert done.returncode == 1
     assert segments[1].name in done.stdout and segments[2].name in done.stdout
+
+
+def test_file_of_another_case_is_named(demo: Demo, copies: tuple[Path, Path, list[Path]]) -> None:
+    evidence, vault, segments = copies
+    foreign = replace(LABEL, case="another-case", run=demo.run)
+    segments[1].write_bytes(seal(foreign, [b"rows of somebody else"], "backup-x", CASE_KEY))
+    done = demo.handover("verify", evidence, "--vault", vault)
+    assert done.returncode == 1
+    assert segments[1].name in done.stdout and "another-case" in done.stdout
 
 
 @pytest.mark.parametrize(
@@ -205,9 +217,15 @@ def test_target_that_is_not_empty_stops_the_inventory(demo: Demo) -> None:
 # the server's own words about each of these quote the row.
 HERE = "SELECT inet_server_port() = {port} AND current_database() = 'company'"
 CHECK = "ALTER TABLE lending.customers ADD CONSTRAINT planted CHECK (lending.planted(name) IS NOT NULL)"
+ONLY_TARGET_FAILS = HERE + " OR current_database() <> 'company'"
+UNIQUE = (
+    "CREATE UNIQUE INDEX planted ON lending.customers"
+    " ((coalesce(lending.planted(name) || customer_id, left(name, 1) || 'planted')))"
+)
 FAILING = {
-    "restore_test": (HERE, CHECK),
-    "migrate": (HERE + " OR current_database() <> 'company'", CHECK),
+    "restore_test": (HERE, CHECK, "lending.customers", "23514"),
+    "migrate": (ONLY_TARGET_FAILS, CHECK, "lending.customers", "23514"),
+    "finish": (ONLY_TARGET_FAILS, UNIQUE, "INDEX lending.planted", "23505"),
 }
 
 
@@ -229,10 +247,11 @@ def mend(demo: Demo) -> None:
         source.execute("DROP FUNCTION lending.planted CASCADE")
 
 
-@pytest.mark.parametrize("stage", ["restore_test", "migrate"])
+@pytest.mark.parametrize("stage", FAILING)
 def test_failing_stage_is_named_and_leaks_nothing(demo: Demo, stage: str) -> None:
     empty_target(demo)
-    break_stage(demo, *FAILING[stage])
+    condition, planted, named, sqlstate = FAILING[stage]
+    break_stage(demo, condition, planted)
     run = f"broken-{stage.replace('_', '-')}"
     try:
         assert demo.trigger(run, case="demo-transfer") == "failed"
@@ -244,7 +263,7 @@ def test_failing_stage_is_named_and_leaks_nothing(demo: Demo, stage: str) -> Non
     manifest = json.loads((evidence / "manifest.dsse.json").read_text())
     predicate = json.loads(base64.b64decode(manifest["payload"]))["predicate"]
     assert predicate["status"] == "not complete"
-    assert any("lending.customers" in reason and "23514" in reason for reason in predicate["reasons"])
+    assert any(named in reason and sqlstate in reason for reason in predicate["reasons"])
     assert leaks(demo) == []
 
 

@@ -412,3 +412,15 @@ def test_planning_again_after_the_seal_keeps_the_sealed_plan(quick: Runner) -> N
     run_sql(quick.urls["src"], "TRUNCATE s.savings, s.current; ANALYZE")
     inventory(context)
     assert plan(context) == sealed
+
+
+def test_lanes_do_not_wait_for_a_holder_that_failed_for_good(quick: Runner) -> None:
+    run_sql(quick.urls["src"], BANK)
+    context = quick.open()
+    inventory(context)
+    plan(context)
+    run_sql(quick.urls["src"], "ALTER TABLE s.current ADD late int")
+    with pytest.raises(SchemaChanged):
+        hold_snapshot(context)
+    with pytest.raises(Busy, match="the snapshot could not be taken"):
+        backup_lane(context, 0)

@@ -57,7 +57,7 @@ def undo(connection: Connection, run: str, step: str, schemas: Iterable[str]) ->
             dropped += _undo_schema(connection, str(name), f"schema {name}" in before)
         for (name,) in fetch(connection, _EXTENSIONS):
             if f"extension {name}" not in before:
-                connection.execute(sql.SQL("DROP EXTENSION {} CASCADE").format(sql.Identifier(str(name))))
+                connection.execute(sql.SQL("DROP EXTENSION {}").format(sql.Identifier(str(name))))
                 dropped.append(f"extension {name}")
         if any(unit.startswith(f"{LARGE_OBJECTS}/") for unit in receipts(connection, run, step)):
             connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")

@@ -18,6 +18,7 @@ from handover.vault.roots import Purpose
 
 def abort_run(context: Context) -> list[str]:
     """Take everything back and return what was removed. Raises NotReady when the run is complete."""
+    context.require_same_case()  # another file could name schemas that this run never touched
     if any(entry.body["status"] == "complete" for entry in context.entries("run-closed")):
         raise NotReady(
             f"run {context.run} is complete and is not taken back",

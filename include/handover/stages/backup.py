@@ -161,8 +161,8 @@ def _receipts(context: Context, generation: int) -> list[ChunkReceipt]:
 def seal_backup(context: Context) -> BackupIndex:
     """Make the chunks of one generation a backup: complete it, write its index, remove debris."""
     with context.step("seal") as progress:
-        made, state = context.plan(), latest_state(context)
         if not context.entries("backup-sealed"):
+            made, state = context.plan(), latest_state(context)
             finished = _finished_groups(context)
             missing = [g for g in made.groups() if _group_key(state.generation, g) not in finished]
             if missing:  # lanes that ended under a generation which is void now

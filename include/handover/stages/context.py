@@ -75,11 +75,15 @@ class Context:
             )
 
     def require_open(self) -> None:
-        """Raise NotReady when the run was aborted, CaseInvalid when its case file has changed since."""
+        """Raise NotReady when the run was aborted, CaseInvalid when its case file has changed."""
         if self.entries("run-aborted"):
             raise NotReady(
                 f"run {self.run} was aborted", hint=f"`handover run {self.case.case}` starts a new one"
             )
+        self.require_same_case()
+
+    def require_same_case(self) -> None:
+        """Raise CaseInvalid when the case file is not the one that this run was opened with."""
         opened = self.entries("run-opened")
         if opened and opened[0].body["digest"] != self.case.sha256_of_json():
             raise CaseInvalid(

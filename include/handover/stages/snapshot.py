@@ -14,7 +14,7 @@ from contextlib import closing, contextmanager
 import psycopg
 from psycopg import sql
 
-from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped
+from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped, Terminal
 from handover.evidence.ledger import Entry
 from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
 from handover.model.catalog import Catalog, MaterializedView
@@ -40,8 +40,8 @@ _END_KINDS = ("backup-sealed", "backup-abandoned")
 def hold_snapshot(context: Context) -> int:
     """Export a snapshot and keep it until the backup is sealed or given up; returns the generation."""
     with context.step("snapshot"):
-        if context.entries("backup-sealed"):
-            return latest_state(context).generation
+        if sealed := context.entries("backup-sealed"):
+            return int(sealed[-1].body["generation"])
         generation = _new_generation(context)
         with closing(connect(context.source, read_only=True)) as holder:
             with database_errors("taking the snapshot"):
@@ -171,12 +171,28 @@ def wait_for_state(context: Context) -> SnapshotState:
         try:
             return latest_state(context)
         except NotReady:
+            if _holder_gave_up(context):
+                raise Busy(
+                    "the snapshot could not be taken",
+                    hint="see the task snapshot, and clear it after the remedy",
+                ) from None
             if time.monotonic() > deadline:
                 raise Busy(
                     f"no snapshot was exported within {EXPORT_SECONDS:.0f} s",
                     hint="see the task snapshot: it failed, or found no free slot",
                 ) from None
         time.sleep(EXPORT_POLL_SECONDS)
+
+
+def _holder_gave_up(context: Context) -> bool:
+    """Say whether the holder failed for good since the plan was made and no snapshot came after it."""
+    terminal = {error.__name__ for error in Terminal.__subclasses__()}
+    for entry in reversed(context.entries("plan", "snapshot-exported", "failure")):
+        if entry.kind != "failure":
+            return False
+        if entry.body["stage"] == "snapshot":
+            return entry.body["error"] in terminal
+    return False
 
 
 @contextmanager
