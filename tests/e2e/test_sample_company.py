@@ -40,7 +40,9 @@ def content(url: str) -> dict[str, str]:
         query = sql.SQL('SELECT t::text FROM ONLY {} AS t ORDER BY t::text COLLATE "C"')
         rows = ask(url, query.format(sql.Identifier(schema, table)))
         digests[f"{schema}.{table}"] = hashlib.sha256(repr(rows).encode()).hexdigest()
-    digests["sequences"] = repr(ask(url, "SELECT schemaname, sequencename, last_value FROM pg_sequences"))
+    digests["sequences"] = repr(
+        ask(url, "SELECT schemaname, sequencename, last_value FROM pg_sequences ORDER BY 1, 2")
+    )
     digests["large objects"] = repr(
         ask(url, "SELECT oid, sha256(lo_get(oid)) FROM pg_largeobject_metadata ORDER BY oid")
     )
