@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import LedgerRefused
 from handover.evidence.canonical import canonical
 from handover.evidence.connection import Connection, connected
@@ -98,6 +99,7 @@ def _append(connection: Connection, draft: Draft, signer: Signer) -> Entry:
         raise LedgerRefused("the ledger's server did not tell the time", hint="see the server's log")
     entry = link(draft, last[0] + 1, last[1], _iso(now[0]), signer)
     connection.execute(_INSERT, list(vars(entry).values()))
+    passing(CrashPoint.LEDGER_ENTRY_UNCOMMITTED)
     return entry
 
 

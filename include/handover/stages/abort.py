@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import NotReady
 from handover.postgres.session import connect
 from handover.postgres.undoing import undo
@@ -27,7 +28,9 @@ def abort_run(context: Context) -> list[str]:
     drop_database(context, scratch_name(context))
     with closing(connect(context.target)) as target:
         removed = [f"target: {what}" for what in undo(target, context.run, STEP, context.case.source.schemas)]
+    passing(CrashPoint.ABORT_TARGET_EMPTIED)
     removed += _empty_vault(context)
+    passing(CrashPoint.ABORT_VAULT_EMPTIED)
     removed += _destroy_key(context)
     context.record("run-aborted", {"removed": removed})
     return removed
@@ -46,5 +49,6 @@ def _destroy_key(context: Context) -> list[str]:
     if found is None:
         return []
     done = context.keyring.destroy(found.key_id)
+    passing(CrashPoint.ABORT_KEY_DESTROYED)
     context.record("key-destroyed", {"key": done.key_id, "result": done.result})
     return [f"key {done.key_id}: {done.result}"]

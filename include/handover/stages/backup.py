@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import LedgerRefused, VaultCorrupt
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef, SnapshotState
@@ -121,6 +122,7 @@ def _store(context: Context, generation: int, group: Group, number: int, chunk: 
     """Put one chunk into the vault and its receipt into the ledger, exactly once."""
     label = context.label(generation, "rows", f"{group.table}/{group.number}", number)
     stored = context.put(label, chunk.data, f"{group.table}/{group.number:03}-{number:06}")
+    passing(CrashPoint.FILE_UNRECORDED)
     receipt = ChunkReceipt(
         table=group.table,
         group=group.number,
@@ -168,6 +170,7 @@ def seal_backup(context: Context) -> BackupIndex:
             if missing:  # lanes that ended under a generation which is void now
                 _back_up(context, made, state, missing, progress)
             _seal(context, made, state)
+            passing(CrashPoint.BACKUP_SEALED)
         return read_index(context)
 
 
@@ -184,6 +187,7 @@ def _seal(context: Context, made: Plan, state: SnapshotState) -> None:
     stored = context.put(context.label(state.generation, "index"), text, "index")
     removed = _remove_debris(context, index, stored)
     groups = made.groups()
+    passing(CrashPoint.INDEX_UNRECORDED)
     context.record(
         "backup-sealed",
         {

@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from handover import __version__
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import VerificationFailed
 from handover.evidence.ledger import Entry
 from handover.evidence.manifest import statement, write_evidence
@@ -45,12 +46,16 @@ def close_run(context: Context) -> Path:
     """Write the signed manifest and evidence; raises VerificationFailed when the run is not complete."""
     with context.step("close"):
         missing = missing_steps(context)
+        status = "not complete" if missing else "complete"
+        # First the entry: from it on nobody aborts the run, so the target needs its receipts no more.
+        context.record("run-closed", {"status": status, "reasons": list(missing)})
+        passing(CrashPoint.CLOSING_RECORDED)
         if not missing:
             with closing(connect(context.target)) as target:
                 drop_receipts(target)
-        status = "not complete" if missing else "complete"
-        context.record("run-closed", {"status": status, "reasons": list(missing)})
+        passing(CrashPoint.RECEIPTS_DROPPED)
         folder = _write(context, status, missing)
+        passing(CrashPoint.EVIDENCE_UNRECORDED)
         context.record("evidence-written", {"folder": str(folder), "status": status})
         if missing:
             raise VerificationFailed(

@@ -11,6 +11,7 @@ from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import closing
 from dataclasses import dataclass
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy, DataRefused, VaultCorrupt
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex, ChunkReceipt
@@ -102,6 +103,7 @@ def _load_chunk(
                 f"{doing}: {loaded} rows arrived, expected {receipt.rows}",
                 hint="a rule or trigger on the target drops rows; remove it, then clear the task",
             )
+        passing(CrashPoint.ROWS_UNCOMMITTED)
 
 
 def _copy(connection: Connection, table: TablePlan, data: bytes) -> int:
@@ -114,6 +116,7 @@ def _copy(connection: Connection, table: TablePlan, data: bytes) -> int:
 def _confirm(context: Context, index: BackupIndex, destination: Destination, group: Group) -> None:
     """Copy what the database confirmed to the ledger."""
     chunks = index.of(group)
+    passing(CrashPoint.ROWS_UNRECORDED)
     context.record(
         "group-loaded",
         {"step": destination.step, "table": group.table, "group": group.number, "chunks": len(chunks)}
@@ -134,6 +137,7 @@ def finish(context: Context, index: BackupIndex, destination: Destination) -> No
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
     entries = read_entries(context.programs, archive, "post-data")
     _apply_in_parallel(context, destination, entries)
+    passing(CrashPoint.OBJECTS_COMMITTED)
     with closing(connect(destination.url)) as connection:
         set_sequences(connection, index.state.sequences)
         describe_large_objects(connection, read_descriptions(context, index))
@@ -155,6 +159,7 @@ def _apply_once(
     ):
         if todo:
             apply_entry(connection, entry, doing)
+            passing(CrashPoint.OBJECT_UNCOMMITTED)
 
 
 def _apply_alone(context: Context, destination: Destination, entry: SchemaEntry) -> None:

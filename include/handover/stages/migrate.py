@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import closing
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import NotReady
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
@@ -63,4 +64,5 @@ def finish_target(context: Context) -> None:
     with context.step("finish"):
         index = _proven_index(context)
         finish(context, index, target_of(context))
+        passing(CrashPoint.TARGET_UNRECORDED)
         context.record("migrated", {"generation": index.state.generation}, key=f"g{index.state.generation}")

@@ -9,6 +9,7 @@ from contextlib import closing
 import psycopg
 from psycopg import sql
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
@@ -33,6 +34,7 @@ def restore_test(context: Context) -> None:
         drop_database(context, name)
         try:
             create_database(context, name)
+            passing(CrashPoint.SCRATCH_CREATED)
             destination = Destination(with_database(context.scratch, name), STEP)
             differences = restore_and_compare(context, index, destination, progress)
         finally:
@@ -46,6 +48,7 @@ def restore_test(context: Context) -> None:
                 differences=differences,
             )
         rows, size = index.rows(index.plan.groups())
+        passing(CrashPoint.RESTORE_TEST_UNRECORDED)
         context.record(
             "restore-tested", body | {"rows": rows, "bytes": size}, key=f"g{index.state.generation}"
         )

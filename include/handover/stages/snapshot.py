@@ -14,6 +14,7 @@ from contextlib import closing, contextmanager
 import psycopg
 from psycopg import sql
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped, Terminal
 from handover.evidence.ledger import Entry
 from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
@@ -46,7 +47,9 @@ def hold_snapshot(context: Context) -> int:
         with closing(connect(context.source, read_only=True)) as holder:
             with database_errors("taking the snapshot"):
                 state = _export(context, holder, generation)
+            passing(CrashPoint.SNAPSHOT_UNRECORDED)
             context.record("snapshot-exported", {"state": state.document()}, key=f"g{generation}")
+            passing(CrashPoint.SNAPSHOT_HELD)
             _hold(context, holder, generation)
     return generation
 

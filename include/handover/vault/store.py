@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import VaultCorrupt
 from handover.vault.files import create_private, make_private_folders, refusal, sync_folder, write_synced
 
@@ -152,6 +153,7 @@ class FolderStore:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX)
             write_synced(handle, data)
+            passing(CrashPoint.FILE_UNNAMED)
             self._link(partial, path)
         finally:
             os.close(handle)

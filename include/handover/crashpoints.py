@@ -1,0 +1,50 @@
+"""Places where a process can die with an effect half done; the fault tests stop and kill it at each of them.
+
+In the product, passing one is a call that does nothing. A new effect gets a point of its own here, and
+tests/faults fails until something is killed there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+
+
+class CrashPoint(StrEnum):
+    """What has happened and what has not when a process dies here."""
+
+    LEDGER_ENTRY_UNCOMMITTED = "a ledger entry is inserted, not committed"
+    SNAPSHOT_UNRECORDED = "the snapshot is exported, not in the ledger"
+    SNAPSHOT_HELD = "the snapshot is in the ledger, its holder waits"
+    FILE_UNNAMED = "a vault file is on the medium, without its name"
+    FILE_UNRECORDED = "a vault file has its name, its receipt is not in the ledger"
+    INDEX_UNRECORDED = "the index is in the vault and debris removed, the backup is not sealed"
+    BACKUP_SEALED = "the backup is sealed, nothing restored"
+    SCRATCH_CREATED = "the scratch database is there, empty"
+    RESTORE_TEST_UNRECORDED = "the backup was restored and compared, the ledger does not know"
+    ROWS_UNCOMMITTED = "a chunk is loaded, not committed"
+    ROWS_UNRECORDED = "a group is committed, the ledger does not know"
+    OBJECT_UNCOMMITTED = "a table, index or key is made, not committed"
+    OBJECTS_COMMITTED = "all objects are there, sequences and views are not"
+    TARGET_UNRECORDED = "the target is complete, the ledger does not know"
+    COMPARISON_UNRECORDED = "a group was compared, the ledger does not know"
+    CLOSING_RECORDED = "the run is closed in the ledger, the receipts are still in the target"
+    RECEIPTS_DROPPED = "the receipts are dropped, no evidence is written"
+    EVIDENCE_UNRECORDED = "evidence is written, the ledger does not know"
+    ABORT_TARGET_EMPTIED = "an abort emptied the target, the vault is full"
+    ABORT_VAULT_EMPTIED = "an abort emptied the vault, its key lives"
+    ABORT_KEY_DESTROYED = "an abort destroyed the key, the ledger does not know"
+
+
+_watchers: list[Callable[[CrashPoint], None]] = []
+
+
+def passing(point: CrashPoint) -> None:
+    """Mark a place that has just been reached."""
+    for watcher in _watchers:
+        watcher(point)
+
+
+def watch(watcher: Callable[[CrashPoint], None]) -> None:
+    """Call ``watcher`` at every point from now on; for tests."""
+    _watchers.append(watcher)
