@@ -46,6 +46,7 @@ class Settings:
 
     home: Path
     cases: Path
+    expectations: Path
     vault: Path
     keyring: Path
     evidence: Path
@@ -63,6 +64,7 @@ class Settings:
         return Settings(
             home=home,
             cases=folder("HANDOVER_CASES", REPOSITORY / "include" / "cases"),
+            expectations=folder("HANDOVER_EXPECTATIONS", REPOSITORY / "include" / "expectations"),
             vault=folder("HANDOVER_VAULT", home / "vault"),
             keyring=folder("HANDOVER_KEYRING", home / "keyring"),
             evidence=folder("HANDOVER_EVIDENCE", home / "evidence"),

@@ -21,6 +21,7 @@ from pydantic import (
 
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
+from handover.model.reconciliation import Reconciliation
 
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
 CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
@@ -109,7 +110,10 @@ class RestoreTest(Frozen):
 
 
 class Case(Frozen):
-    """One matter. ``acknowledge`` lists ids of findings that a person has read and accepts."""
+    """One matter. ``acknowledge`` lists ids of findings that a person has read and accepts.
+
+    ``expectations`` names suites under ``include/expectations``, beside those made from the inventory.
+    """
 
     case: CaseId
     title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
@@ -122,6 +126,8 @@ class Case(Frozen):
     lanes: Annotated[int, Field(ge=1, le=64)] = 2
     snapshot_hours: Annotated[int, Field(ge=1, le=168)] = 12
     acknowledge: tuple[str, ...] = ()
+    expectations: tuple[CaseId, ...] = ()
+    reconciliation: Reconciliation = Reconciliation()
 
     @model_validator(mode="after")
     def _ends_differ(self) -> Case:
