@@ -26,7 +26,8 @@ check: install ## Check format, lint, types, unit and property tests; under 2 mi
 	$(BIN)/mypy
 	$(BIN)/pytest -q -n 2 -m "not campaign" tests/unit tests/property
 
-campaign: install ## Run the long random, fault and scale tests
+campaign: install ## Run the long random, fault, scale and version tests (fetches older PostgreSQL servers)
+	@scripts/postgres-versions
 	$(BIN)/pytest -m campaign
 
 bench: install ## Measure the engine beside its peers (ROWS=… ROUNDS=…)
@@ -48,7 +49,7 @@ $(INSTALLED): $(REQUIREMENTS) pyproject.toml scripts/install.py
 	@$(PYTHON) scripts/install.py
 	@touch $@
 
-system-deps: ## Install the Debian packages that browser tests need (as root), if any is missing
+system-deps: ## Install the Debian packages that tests need (as root), if any is missing
 	@scripts/system-deps
 
 requirements: ## Compile the requirements files from their .in files

@@ -1,9 +1,9 @@
-"""Two servers that do not go together are refused before anything is read, each for its own reason."""
+"""Servers that do not go together are refused before anything is read, each for its own reason."""
 
 import pytest
 
 from handover.model.catalog import Server
-from handover.postgres.preflight import check_pair
+from handover.postgres.preflight import check_servers
 
 
 def server(**changes: object) -> Server:
@@ -21,23 +21,30 @@ def server(**changes: object) -> Server:
 
 
 SOURCE = server()
+TARGET = server(system="2")
+OLD = server(major=15, version="15.1", system="3")
+OLDER = server(major=14, version="14.1", system="4")
 
 
 @pytest.mark.parametrize(
-    ("source", "target", "tools", "expected"),
+    ("source", "target", "scratch", "tools", "expected"),
     [
-        (SOURCE, server(system="2"), 18, []),
-        (SOURCE, server(database="other"), 18, []),
-        (SOURCE, server(), 18, ["same-database"]),
-        (SOURCE, server(system="2", major=17, version="17.9"), 18, ["target-older"]),
-        (server(major=15, version="15.1"), server(system="2"), 18, ["majors-differ"]),
-        (SOURCE, server(system="2"), 17, ["tools-older"]),
-        (SOURCE, server(system="2", encoding="LATIN1"), 18, ["encodings-differ"]),
-        (server(encoding="LATIN1"), server(system="2", encoding="LATIN1"), 18, []),
-        (server(encoding="LATIN1"), server(system="2"), 18, []),
+        (SOURCE, TARGET, TARGET, 18, []),
+        (SOURCE, server(database="other"), TARGET, 18, []),
+        (SOURCE, SOURCE, TARGET, 18, ["same-database"]),
+        (SOURCE, OLD, TARGET, 18, ["target-older"]),
+        (OLD, TARGET, TARGET, 18, []),
+        (OLD, TARGET, OLD, 18, ["restore-test-version"]),
+        (OLD, OLDER, OLD, 18, ["target-older"]),
+        (OLD, server(major=15, system="2"), TARGET, 18, []),
+        (OLD, server(major=15, system="2"), OLDER, 18, ["restore-test-version"]),
+        (SOURCE, TARGET, TARGET, 17, ["tools-older"]),
+        (SOURCE, server(system="2", encoding="LATIN1"), TARGET, 18, ["encodings-differ"]),
+        (server(encoding="LATIN1"), server(system="2", encoding="LATIN1"), TARGET, 18, []),
+        (server(encoding="LATIN1"), TARGET, TARGET, 18, []),
     ],
 )
-def test_pairs(source: Server, target: Server, tools: int, expected: list[str]) -> None:
-    findings = list(check_pair(source, target, tools))
+def test_servers(source: Server, target: Server, scratch: Server, tools: int, expected: list[str]) -> None:
+    findings = list(check_servers(source, target, scratch, tools))
     assert [finding.id for finding in findings] == expected
     assert all(finding.remedy and not finding.acknowledgeable for finding in findings)

@@ -46,9 +46,10 @@ class ViewReceipt(Frozen):
 
 
 class SnapshotState(Frozen):
-    """What was read under the snapshot beside the rows."""
+    """What was read under the snapshot beside the rows; ``major`` is the source's version, as in 18."""
 
     generation: int
+    major: int
     snapshot: str
     backend: int
     schema_object: ObjectRef

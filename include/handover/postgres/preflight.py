@@ -123,8 +123,8 @@ def _loud_log(connection: Connection, field: str) -> Iterator[Finding]:
         )
 
 
-def check_pair(source: Server, target: Server, tools_major: int) -> Iterator[Finding]:
-    """Look at whether the two servers, and our client programs, go together."""
+def check_servers(source: Server, target: Server, scratch: Server, tools_major: int) -> Iterator[Finding]:
+    """Look at whether the three servers, and our client programs, go together."""
     if (source.system, source.database) == (target.system, target.database):
         yield Finding(
             id="same-database",
@@ -137,18 +137,19 @@ def check_pair(source: Server, target: Server, tools_major: int) -> Iterator[Fin
             message=f"target is PostgreSQL {target.version}, older than the source's {source.version}",
             remedy="use a target of the same or a newer major version",
         )
-    elif target.major > source.major:
+    if scratch.major < source.major or (target.major > source.major and scratch.major != target.major):
         yield Finding(
-            id="majors-differ",
-            message=f"source is PostgreSQL {source.version}, target {target.version}: definitions are "
-            "compared by their text, which servers of different major versions write differently",
-            remedy="use servers of the same major version; this version moves nothing between versions",
+            id="restore-test-version",
+            message=f"restore_test is PostgreSQL {scratch.version}: it must be able to restore a backup of "
+            f"the source's {source.version}, and to show how the target's {target.version} writes definitions",
+            remedy="name a connection under restore_test whose server has the target's major version",
         )
-    if tools_major < max(source.major, target.major):
+    majors = [server.major for server in (source, target, scratch)]
+    if tools_major < max(majors):
         yield Finding(
             id="tools-older",
-            message=f"pg_dump is of version {tools_major}, the servers of {source.major} and {target.major}",
-            remedy="set HANDOVER_PG_BIN to client programs at least as new as both servers",
+            message=f"pg_dump is of version {tools_major}, the servers of {', '.join(map(str, majors))}",
+            remedy="set HANDOVER_PG_BIN to client programs at least as new as the servers",
         )
     if target.encoding not in ("UTF8", source.encoding):
         yield Finding(

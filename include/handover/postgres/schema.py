@@ -11,7 +11,7 @@ import hashlib
 import re
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from psycopg import sql
 
@@ -139,6 +139,12 @@ def compare_entries(expected: Iterable[SchemaEntry], found: Iterable[SchemaEntry
         f"{label} is defined otherwise" for label in left.keys() & right.keys() if left[label] != right[label]
     ]
     return sorted(lines)
+
+
+def compare_names(expected: Iterable[SchemaEntry], found: Iterable[SchemaEntry]) -> list[str]:
+    """Return one line for each object that is missing or too many, however it is defined."""
+    left, right = ([replace(e, sql="") for e in entries] for entries in (expected, found))
+    return compare_entries(left, right)
 
 
 def _by_label(entries: Iterable[SchemaEntry]) -> dict[str, list[str]]:

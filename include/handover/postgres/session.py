@@ -202,6 +202,11 @@ def qualified(schema: str, name: str) -> sql.Composed:
     return sql.SQL("{}.{}").format(sql.Identifier(schema), sql.Identifier(name))
 
 
+def major_version(connection: Connection) -> int:
+    """Return the major version of the server, as in 18."""
+    return connection.info.server_version // 10000
+
+
 def fetch(connection: Connection, query: sql.Composable | str, *values: object) -> list[tuple[object, ...]]:
     """Run a query and return all rows; for the catalog, never for tables of the case."""
     composed = sql.Composed([sql.SQL(query) if isinstance(query, str) else query])

@@ -21,6 +21,7 @@ from handover.postgres.session import connect
 from handover.settings import REPOSITORY
 from handover.stages.backup import read_index
 from handover.stages.context import Context
+from handover.stages.definitions import kept_definitions
 from handover.stages.verify import OBJECTS, unit_of
 
 _PACKAGES = (
@@ -140,6 +141,7 @@ def _vault_files(context: Context, entries: list[Entry]) -> list[tuple[str, str]
     references += [
         index.state.schema_object,
         index.state.large_objects_object,
+        *(reference for _, reference in kept_definitions(context)),
         *(chunk.object for chunk in index.chunks),
     ]
     return [(f"vault/{reference.name}", reference.sha256) for reference in references]

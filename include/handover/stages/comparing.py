@@ -24,10 +24,9 @@ from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows, take
 from handover.postgres.objects import read_large_objects, view_definition, view_rows
 from handover.postgres.ordering import ends, ordered_rows
-from handover.postgres.schema import compare_entries, dump_schema
 from handover.postgres.session import connect, database_errors, fetch, qualified
 from handover.stages.context import Context
-from handover.stages.inventory import schema_entries
+from handover.stages.definitions import compare_definitions
 from handover.stages.loading import Destination, read_chunk, read_descriptions
 from handover.stages.rolling import rolling_digest
 
@@ -168,11 +167,8 @@ def _expected_rows(context: Context, index: BackupIndex, group: Group, table: Ta
 
 def compare_objects(context: Context, index: BackupIndex, destination: Destination) -> list[str]:
     """Compare everything that is not rows of tables: definitions, sequences, views, extensions."""
-    archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
-    theirs = dump_schema(context.programs, destination.url, context.case.source.schemas)
-    lines = compare_entries(schema_entries(context, archive), schema_entries(context, theirs))
     return [
-        *lines,
+        *compare_definitions(context, index, destination.url),
         *_compare_sequences(context, index, destination),
         *_compare_views(context, index, destination),
         *_compare_large_objects(context, index, destination),

@@ -90,11 +90,11 @@ def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
 def _look(context: Context, source: Connection, target: Connection, scratch: Connection) -> list[Finding]:
     wanted = context.case.source
     schemas = list(wanted.schemas)
-    here, there = read_server(source), read_server(target)
+    ends = read_server(source), read_server(target), read_server(scratch)
     catalog = read_catalog(source, schemas, bytewise=False)
     return [
         *preflight.check_source(source, schemas, wanted.large_objects),
-        *preflight.check_pair(here, there, context.programs.major()),
+        *preflight.check_servers(*ends, context.programs.major()),
         *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
         *preflight.check_scratch(scratch, catalog.extensions),
         *check_receiver(source, target, schemas, wanted.large_objects, "target"),

@@ -18,6 +18,7 @@ from handover.postgres.session import connect, database_errors, with_database
 from handover.stages.backup import read_index
 from handover.stages.comparing import compare_group, compare_objects
 from handover.stages.context import Context
+from handover.stages.definitions import keep_definitions
 from handover.stages.loading import Destination, finish, load_groups, prepare
 
 STEP = "restore-test"
@@ -37,6 +38,7 @@ def restore_test(context: Context) -> None:
             passing(CrashPoint.SCRATCH_CREATED)
             destination = Destination(with_database(context.scratch, name), STEP)
             differences = restore_and_compare(context, index, destination, progress)
+            kept = {} if differences else keep_definitions(context, index, destination.url)
         finally:
             drop_database(context, name)
         body = {"generation": index.state.generation, "differences": differences}
@@ -50,7 +52,7 @@ def restore_test(context: Context) -> None:
         rows, size = index.rows(index.plan.groups())
         passing(CrashPoint.RESTORE_TEST_UNRECORDED)
         context.record(
-            "restore-tested", body | {"rows": rows, "bytes": size}, key=f"g{index.state.generation}"
+            "restore-tested", body | {"rows": rows, "bytes": size} | kept, key=f"g{index.state.generation}"
         )
 
 

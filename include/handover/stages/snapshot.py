@@ -24,7 +24,15 @@ from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
 from handover.postgres.objects import read_large_objects, view_definition, view_rows
 from handover.postgres.schema import dump_schema, schema_digest
-from handover.postgres.session import Connection, connect, database_errors, fetch, qualified, stripped
+from handover.postgres.session import (
+    Connection,
+    connect,
+    database_errors,
+    fetch,
+    major_version,
+    qualified,
+    stripped,
+)
 from handover.stages.context import Context
 from handover.stages.inventory import schema_entries
 from handover.stages.rolling import rolling_digest
@@ -75,6 +83,7 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
     return SnapshotState(
         generation=generation,
+        major=major_version(holder),
         snapshot=snapshot,
         backend=holder.info.backend_pid,
         schema_object=context.put(context.label(generation, "schema"), archive, "schema"),
