@@ -33,6 +33,14 @@ class CaseInvalid(Terminal):
     """The case file is missing, unreadable or says something impossible."""
 
 
+class DataMapInvalid(Terminal):
+    """The data map is missing, not confirmed, or says something impossible; line and field are named."""
+
+
+class PolicyInvalid(Terminal):
+    """A policy pack is missing, not in force, or says something impossible; line and field are named."""
+
+
 class ConfigurationMissing(Terminal):
     """A setting, connection or client program is not there; the message says where it was looked for."""
 

@@ -47,6 +47,7 @@ class Settings:
     home: Path
     cases: Path
     expectations: Path
+    datamaps: Path
     vault: Path
     keyring: Path
     evidence: Path
@@ -65,6 +66,7 @@ class Settings:
             home=home,
             cases=folder("HANDOVER_CASES", REPOSITORY / "include" / "cases"),
             expectations=folder("HANDOVER_EXPECTATIONS", REPOSITORY / "include" / "expectations"),
+            datamaps=folder("HANDOVER_DATAMAPS", REPOSITORY / "include" / "datamaps"),
             vault=folder("HANDOVER_VAULT", home / "vault"),
             keyring=folder("HANDOVER_KEYRING", home / "keyring"),
             evidence=folder("HANDOVER_EVIDENCE", home / "evidence"),

@@ -18,7 +18,7 @@ from handover.settings import REPOSITORY
 # wants belongs further down; adding an arrow here is a decision about the design.
 _FACTS = {"errors", "model", "crashpoints"}
 _STORES = {*_FACTS, "postgres", "codec", "vault"}
-_STAGES = {*_STORES, "handover", "evidence", "quality", "settings", "stages"}
+_STAGES = {*_STORES, "handover", "evidence", "classify", "quality", "settings", "stages"}
 MAY_IMPORT: dict[str, set[str]] = {
     "handover": set(),  # the package itself: its version
     "errors": set(),
@@ -30,6 +30,7 @@ MAY_IMPORT: dict[str, set[str]] = {
     "codec": _FACTS,
     "vault": _FACTS,
     "sample": {*_FACTS, "postgres"},  # fills a database through the same pinned sessions
+    "classify": _STORES,
     "quality": _STORES,
     "evidence": _STORES,
     "stages": _STAGES,

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
 import yaml
 from pydantic import (
@@ -22,6 +22,7 @@ from pydantic import (
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
 from handover.model.reconciliation import Reconciliation
+from handover.model.strict_yaml import StrictLoader
 
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
 CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
@@ -139,43 +140,6 @@ class Case(Frozen):
         return self
 
 
-class _UniqueKeys(yaml.SafeLoader):
-    """YAML that refuses a key written twice, where plain YAML silently takes the last one."""
-
-    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
-        """Say where a value stands that looks, or is tagged, like something that it is not."""
-        try:
-            return super().construct_object(node, deep)
-        except (ValueError, LookupError, AttributeError):
-            raise yaml.constructor.ConstructorError(
-                None, None, "a value that is not what its form or tag says; quote it", node.start_mark
-            ) from None
-
-
-def _mapping(loader: _UniqueKeys, node: yaml.MappingNode) -> dict[Any, Any]:
-    seen: set[str] = set()
-    for key_node, _ in node.value:
-        key = str(loader.construct_object(key_node, deep=True))
-        if key in seen:
-            raise yaml.constructor.ConstructorError(None, None, f"key {key!r} twice", key_node.start_mark)
-        seen.add(key)
-    return loader.construct_mapping(node, deep=True)
-
-
-def _text(loader: _UniqueKeys, node: yaml.ScalarNode) -> str:
-    """Refuse text that no database and no JSON can hold; YAML's escapes can write it."""
-    value = str(loader.construct_scalar(node))
-    if any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value):
-        raise yaml.constructor.ConstructorError(
-            None, None, "a text with a NUL or half a character", node.start_mark
-        )
-    return value
-
-
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
-_UniqueKeys.add_constructor(yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG, _text)
-
-
 def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
     """Turn every complaint of the validator into one line that names field, value and remedy."""
     lines = []
@@ -204,7 +168,7 @@ def parse_case(text: str, path: Path) -> Case:
     Raises CaseInvalid when it is not YAML, not a mapping, or says something impossible.
     """
     try:
-        document = yaml.load(text, Loader=_UniqueKeys)  # noqa: S506 (a SafeLoader with one more check)
+        document = yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a SafeLoader with one more check)
     except (yaml.YAMLError, RecursionError) as problem:
         mark = getattr(problem, "problem_mark", None)
         place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
