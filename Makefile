@@ -9,7 +9,7 @@ BENCH_OPTIONS := $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test check campaign bench up down clean install system-deps requirements
+.PHONY: help demo test check campaign mutation bench up down clean install system-deps requirements
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -29,6 +29,9 @@ check: install ## Check format, lint, types, unit and property tests; under 2 mi
 campaign: install ## Run the long random, fault, scale and version tests (fetches older PostgreSQL servers)
 	@scripts/postgres-versions
 	$(BIN)/pytest -m campaign
+
+mutation: install ## Put one fault after the other into copies and print, fault by fault, what verification says
+	@$(BIN)/pytest -q tests/mutation --list-faults
 
 bench: install ## Measure the engine beside its peers (ROWS=… ROUNDS=…)
 	@$(BIN)/python -m bench $(BENCH_OPTIONS)

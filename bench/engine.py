@@ -27,13 +27,14 @@ from bench.costs import Cost, total
 from handover.evidence import ledger
 from handover.local.programs import binaries
 from handover.settings import Settings
-from handover.stages.backup import backup_lane, seal_backup
+from handover.stages.backup import backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context, open_context
 from handover.stages.inventory import inventory
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
 from handover.stages.restore_test import restore_test
+from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot
 from handover.stages.verify import verify_lane, verify_objects
 

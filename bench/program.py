@@ -53,11 +53,6 @@ def size_of(chosen: argparse.Namespace) -> float:
     return float(chosen.rows * _MEAN_WIDTH if chosen.rows else chosen.gb * 1e9)
 
 
-def measured_parts(chosen: argparse.Namespace, *, installed: bool) -> list[str]:
-    """Return what to measure: all, but Airflow's cost only where there is an installation."""
-    return chosen.only or [part for part in PARTS if part != AIRFLOW or installed]
-
-
 def measure(place: Arena, chosen: argparse.Namespace, parts: Sequence[str]) -> Iterator[Figure]:
     """Measure the parts that need the two clusters."""
     competitors = () if chosen.no_peers else peers.available()
@@ -95,13 +90,13 @@ def report(figures: Sequence[Figure]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure what was asked for."""
     chosen = options(arguments)
-    parts = measured_parts(chosen, installed=overhead.installed())
+    parts = chosen.only or PARTS
     figures: list[Figure] = []
     if set(parts) - {AIRFLOW}:
         with arena() as place:
             figures += measure(place, chosen, parts)
     if AIRFLOW in parts:
-        figures.append(overhead.fixed_cost())
+        figures.append(overhead.fixed_cost(chosen.rounds))
     path = Home.locate().root / "bench.json"
     write(path, figures)
     print(f"\n{report(figures)}\n{path}")

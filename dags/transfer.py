@@ -75,8 +75,14 @@ with DAG(
         return run_stage(lambda context: backup_lane(context, number))
 
     @task(pool=SOURCE)
+    def tally() -> None:
+        from handover.stages.tally import tally_source
+
+        run_stage(tally_source)
+
+    @task(pool=SOURCE)
     def seal() -> None:
-        from handover.stages.backup import seal_backup
+        from handover.stages.sealing import seal_backup
 
         run_stage(lambda context: seal_backup(context) and None)
 
@@ -124,6 +130,18 @@ with DAG(
 
         run_stage(work)
 
+    @task(pool=TARGET)
+    def reconcile() -> None:
+        from handover.stages.tally import tally_target
+
+        run_stage(tally_target)
+
+    @task(pool=TARGET)
+    def expectations() -> None:
+        from handover.stages.verify import verify_expectations
+
+        run_stage(verify_expectations)
+
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def close() -> None:
         from handover.stages.close import close_run
@@ -133,17 +151,17 @@ with DAG(
         run_stage(lambda context: close_run(context) and None)
 
     lanes = plan()
-    held, backed_up, sealed = snapshot(), backup.expand(lane=lanes), seal()
+    held, backed_up, tallied, sealed = snapshot(), backup.expand(lane=lanes), tally(), seal()
     migrated, verified, objects = migrate.expand(lane=lanes), verify.expand(lane=lanes), verify_objects()
-    inventory() >> lanes >> held
+    inventory() >> lanes >> [held, tallied]
     (
-        backed_up
+        [backed_up, tallied]
         >> sealed
         >> restore_test()
         >> prepare()
         >> migrated
         >> finish()
-        >> [verified, objects]
+        >> [verified, objects, reconcile(), expectations()]
         >> close()
     )
-    [backed_up, sealed] >> abandon()
+    [backed_up, tallied, sealed] >> abandon()

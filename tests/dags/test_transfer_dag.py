@@ -15,22 +15,34 @@ from handover.settings import REPOSITORY
 # Task → those after it, as in the README's way of the data.
 EDGES = {
     "inventory": {"plan"},
-    "plan": {"snapshot", "backup", "migrate", "verify"},
+    "plan": {"snapshot", "backup", "tally", "migrate", "verify"},
     "snapshot": set(),
     "backup": {"seal", "abandon"},
+    "tally": {"seal", "abandon"},
     "seal": {"restore_test", "abandon"},
     "abandon": set(),
     "restore_test": {"prepare"},
     "prepare": {"migrate"},
     "migrate": {"finish"},
-    "finish": {"verify", "verify_objects"},
+    "finish": {"verify", "verify_objects", "reconcile", "expectations"},
     "verify": {"close"},
     "verify_objects": {"close"},
+    "reconcile": {"close"},
+    "expectations": {"close"},
     "close": set(),
 }
 LANES = {"backup", "migrate", "verify"}
-SOURCE = {"inventory", "plan", "backup", "seal"}
-TARGET = {"restore_test", "prepare", "migrate", "finish", "verify", "verify_objects"}
+SOURCE = {"inventory", "plan", "backup", "tally", "seal"}
+TARGET = {
+    "restore_test",
+    "prepare",
+    "migrate",
+    "finish",
+    "verify",
+    "verify_objects",
+    "reconcile",
+    "expectations",
+}
 # They write to the ledger and the vault; at most a DROP SCHEMA to the target. A full pool must not keep
 # them from telling the holder that it may let go, or a person how the run ended.
 WITHOUT_POOL = {"abandon", "close"}

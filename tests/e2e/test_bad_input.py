@@ -372,12 +372,11 @@ def test_foreign_table_needs_to_be_acknowledged(
     )
     refused(world, "foreign-table:s.far_away", "keeps its rows elsewhere", "under acknowledge")
     target = second_cluster.admin_url(database_of(world.urls["dst"]))  # who may create postgres_fdw
-    accepted = world.between(world.urls["src"], target).open(
-        "run-2", acknowledge=["foreign-table:s.far_away"]
-    )
+    ids = ["foreign-server:far", "foreign-table:s.far_away"]
+    accepted = world.between(world.urls["src"], target).open("run-2", acknowledge=ids)
     transferred(accepted)
     assert sorted(contents(target)) == ["s.person"]
-    assert accepted.last("inventory", "").body["acknowledged"] == ["foreign-table:s.far_away"]
+    assert accepted.last("inventory", "").body["acknowledged"] == ids[::-1]
 
 
 def test_wrong_password(world: Runner) -> None:

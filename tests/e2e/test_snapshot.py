@@ -16,12 +16,13 @@ from handover.errors import Busy, SchemaChanged
 from handover.model.plan import TablePlan
 from handover.postgres.copying import cut_by_size
 from handover.postgres.ordering import ends, ordered_rows
-from handover.stages.backup import backup_lane, seal_backup
+from handover.stages.backup import backup_lane
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan, read_bounds
 from handover.stages.restore_test import restore_test
+from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, snapshot_session, wait_for_state
 
 ACCOUNTS = 300

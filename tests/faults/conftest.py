@@ -26,6 +26,7 @@ ALTER TABLE s.b ADD FOREIGN KEY (v) REFERENCES s.a;
 def world(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Runner:
     """A runner over the small source that cuts and polls as its children do."""
     monkeypatch.setattr("handover.stages.snapshot.POLL_SECONDS", 0.05)
+    monkeypatch.setattr("handover.stages.stopping.LOOK_SECONDS", 0.0)
     monkeypatch.setattr("handover.stages.backup.cut_by_size", partial(cut_by_size, limit=12_000))
     run_sql(runner.urls["src"], SOURCE)
     return runner

@@ -10,13 +10,14 @@ from fixtures.contents import contents
 from fixtures.runs import Runner, backed_up, transferred
 from handover.cli import main
 from handover.errors import Stopped
-from handover.stages.backup import backup_lane, seal_backup
+from handover.stages.backup import backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
 from handover.stages.restore_test import restore_test
+from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, wait_for_state
 from handover.stages.verify import verify_lane, verify_objects
 
@@ -73,7 +74,7 @@ def test_stop_while_the_backup_runs(world: Runner, stop: Callable[..., None]) ->
     with ThreadPoolExecutor(1) as pool:
         holder = pool.submit(hold_snapshot, context)
         wait_for_state(context)
-        with start(world, "backup_lane", 0, pause_at="chunk-backed-up:4") as lane:
+        with start(world, "backup_lane", 0, pause_at="point:FILE_UNRECORDED:4") as lane:
             lane.reached()
             stop()
             lane.resume()

@@ -137,7 +137,7 @@ def test_backup_connection_lost(planted: Runner, both: tuple[Cluster, Cluster]) 
     plan(context)
     with start(planted, "hold_snapshot"):
         wait_for_state(context)
-        with start(planted, "backup_lane", 0, pause_at="chunk-backed-up:1") as lane:
+        with start(planted, "backup_lane", 0, pause_at="point:FILE_UNRECORDED:1") as lane:
             lane.reached()
             end_sessions(both[0], context.source)
             lane.resume()

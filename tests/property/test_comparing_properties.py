@@ -21,9 +21,10 @@ from handover.model import plan
 from handover.model.backup import BackupIndex
 from handover.postgres.session import Connection, connect, fetch
 from handover.stages.backup import read_index
-from handover.stages.comparing import MOST_DIFFERENCES, compare_group
+from handover.stages.comparing import Reader, compare_group
 from handover.stages.context import Context
 from handover.stages.loading import Destination, load_groups, prepare
+from handover.stages.narrowing import MOST_DIFFERENCES
 
 ROWS = 120
 # Large enough rows that the tables have several blocks, and so several groups.
@@ -57,7 +58,8 @@ class Copy:
         """What comparing every group of a table says."""
         table_id = next(t.id for t in self.index.plan.tables if t.name == table)
         groups = [group for group in self.index.plan.groups() if group.table == table_id]
-        return [x for g in groups for x in compare_group(self.context, self.index, self.destination, g)]
+        with closing(Reader(self.destination)) as reader:
+            return [x for g in groups for x in compare_group(self.context, self.index, reader, g)]
 
     def row(self, table: str, number: int) -> str:
         """The place of the ``number``-th row, counted on over the end."""
@@ -239,7 +241,15 @@ def test_several_changes_are_each_named(copied: Copy, gone: set[int], changed: s
 
 def test_too_many_differences_are_cut_and_said_so(copied: Copy) -> None:
     copied.restore("keyless")
-    copied.change("TRUNCATE s.keyless")
+    copied.change("INSERT INTO s.keyless SELECT n, 'private' FROM generate_series(1000, 1100) n")
     lines = copied.differences("keyless")
     assert lines[-1] == "s.keyless: and more"
     assert len(lines) == MOST_DIFFERENCES + 1
+
+
+def test_equal_rows_are_counted(copied: Copy) -> None:
+    copied.restore("keyless")
+    copied.change("DELETE FROM s.keyless WHERE id = 5")
+    only(copied.differences("keyless"), "s.keyless: row", " is missing 3 times")
+    copied.change("INSERT INTO s.keyless SELECT 5, 'private' FROM generate_series(1, 5)")
+    only(copied.differences("keyless"), "s.keyless: row", " is not in the backup 2 times")

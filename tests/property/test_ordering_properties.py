@@ -18,6 +18,7 @@ from handover.postgres.catalog import read_catalog
 from handover.postgres.copying import read_rows
 from handover.postgres.ordering import Bound, draw_bounds, ends, order_by, ordered_rows
 from handover.postgres.session import Connection, connect, fetch
+from handover.postgres.types import ALIKE, Servers
 
 TABLES = """
 CREATE SCHEMA s;
@@ -55,6 +56,11 @@ VALUES = {
 }
 MODEST = settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 Row = tuple[object, ...]
+SERVERS = {
+    "bytewise servers": ALIKE,
+    "other servers": Servers(bytewise=False, one_encoding=True),
+    "other encodings": Servers(bytewise=False, one_encoding=False),
+}
 
 
 @pytest.fixture(scope="module")
@@ -66,9 +72,9 @@ def session(cluster: Cluster) -> Iterator[Connection]:
             yield connection
 
 
-@pytest.fixture(scope="module", params=[True, False], ids=["bytewise servers", "other servers"])
+@pytest.fixture(scope="module", params=SERVERS.values(), ids=SERVERS)
 def tables(request: pytest.FixtureRequest, session: Connection) -> dict[str, Table]:
-    return {t.name: t for t in read_catalog(session, ["s"], bytewise=request.param).tables}
+    return {t.name: t for t in read_catalog(session, ["s"], request.param).tables}
 
 
 def store(session: Connection, table: str, rows: list[Row]) -> None:
@@ -159,7 +165,7 @@ def test_drawn_bounds_partition_a_table_evenly(
         "INSERT INTO s.mixed SELECT 'a', n %% 9 || '中', n, '2020-01-01' FROM generate_series(1, %s) n",
         [rows],
     )
-    bounds = draw_bounds(session, "s", "mixed", table.key, wanted, rows)
+    bounds = draw_bounds(session, table, wanted, rows)
     assert len(bounds) <= wanted - 1
     assert bounds == list(dict.fromkeys(bounds))
     parts = [stream(session, plan, *ends(bounds, n)) for n in range(len(bounds) + 1)]

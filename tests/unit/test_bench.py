@@ -1,6 +1,5 @@
 """The bench's arithmetic: medians, ratios, sizes, what is written; the measuring itself needs servers."""
 
-import argparse
 import json
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import pytest
 from bench import peers
 from bench.costs import Cost, Figure, compared, cost_table, merged, middle, table, total
 from bench.engine import RESTORE_TEST, EngineRun
-from bench.program import DEFAULT_GB, measured_parts, options, report, size_of, write
+from bench.program import DEFAULT_GB, options, report, size_of, write
 from bench.rounds import ENGINE, FIGURES, Runs, figures_beside
 from bench.shapes import EVEN, SKEWED, WIDTHS, company, keyed, narrow, rows_for
 
@@ -109,12 +108,6 @@ def test_impossible_options_are_refused(given: list[str]) -> None:
     with pytest.raises(SystemExit) as refused:
         options(given)
     assert refused.value.code == 2
-
-
-def test_airflow_is_measured_only_where_it_is_installed() -> None:
-    assert "airflow" not in measured_parts(options([]), installed=False)
-    assert "airflow" in measured_parts(options([]), installed=True)
-    assert measured_parts(argparse.Namespace(only=["uuid"]), installed=True) == ["uuid"]
 
 
 def test_new_figures_replace_old_ones_and_leave_the_others(tmp_path: Path) -> None:

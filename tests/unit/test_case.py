@@ -29,7 +29,10 @@ def test_the_example_is_valid_and_says_what_it_says() -> None:
     case = load_case(REPOSITORY / "include" / "cases", "demo-transfer")
     assert case.source.schemas == ("lending", "账务", "Odd Values")
     assert (case.source.connection, case.target.connection) == ("sample_source", "sample_target")
-    assert (case.lanes, case.snapshot_hours, case.acknowledge) == (2, 12, ())
+    assert (case.lanes, case.snapshot_hours) == (2, 12)
+    assert (
+        case.expectations == ("sample-company",) and case.reconciliation.balances[0].name == "trial-balance"
+    )
 
 
 def test_defaults_are_those_of_the_documentation() -> None:

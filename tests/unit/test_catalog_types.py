@@ -10,16 +10,10 @@ from fixtures.clusters import databases
 from fixtures.contents import run_sql
 from handover.local.clusters import Cluster
 from handover.model.catalog import Catalog, Column
-from handover.postgres.catalog import (
-    BINARY_SAFE,
-    BYTE_ORDER,
-    FIRST_USER_OID,
-    NATURAL_ORDER,
-    read_catalog,
-    read_sequences,
-)
+from handover.postgres.catalog import read_catalog, read_sequences
 from handover.postgres.copying import copy_into, cut_by_size, read_rows
 from handover.postgres.session import Connection, connect, fetch
+from handover.postgres.types import BINARY_SAFE, BYTE_ORDER, FIRST_USER_OID, NATURAL_ORDER, Servers
 
 NUMBERS = ["0", "-1", "32767", "-32768"]
 TEXTS = [
@@ -205,7 +199,7 @@ CREATE TABLE c.t (safe_enum c.e, safe_domain c.d, safe_array int[], safe_domain_
 
 def test_what_carries_oids_or_hangs_on_a_locale_is_not_binary(pair: Pair) -> None:
     pair[0].execute(COLUMNS)
-    columns = read_catalog(pair[0], ["c"], bytewise=True).tables[0].columns
+    columns = read_catalog(pair[0], ["c"]).tables[0].columns
     assert len(columns) == 17
     assert [c.name for c in columns if c.binary_safe != c.name.startswith("safe_")] == []
 
@@ -226,6 +220,8 @@ CREATE TABLE k.h_expression (n int NOT NULL); CREATE UNIQUE INDEX ON k.h_express
 CREATE TABLE k.i_deferrable (n int NOT NULL UNIQUE DEFERRABLE);
 CREATE TABLE k.j_including (n int NOT NULL, m int); CREATE UNIQUE INDEX ON k.j_including (n) INCLUDE (m);
 CREATE TABLE k.k_both (n int PRIMARY KEY, m int NOT NULL UNIQUE);
+CREATE TABLE k.l_not_validated (n int UNIQUE); INSERT INTO k.l_not_validated VALUES (NULL), (NULL);
+ALTER TABLE k.l_not_validated ADD CONSTRAINT later NOT NULL n NOT VALID;
 """
 
 
@@ -233,7 +229,7 @@ CREATE TABLE k.k_both (n int PRIMARY KEY, m int NOT NULL UNIQUE);
 def test_the_key_of_a_table(pair: Pair, bytewise: bool) -> None:
     if not fetch(pair[0], "SELECT FROM pg_namespace WHERE nspname = 'k'"):
         pair[0].execute(KEYS)
-    tables = read_catalog(pair[0], ["k"], bytewise).tables
+    tables = read_catalog(pair[0], ["k"], Servers(bytewise, one_encoding=True)).tables
     plain = "natural" if bytewise else "bytes"
     assert {t.name: [(c.name, c.order) for c in t.key] for t in tables} == {
         "a_plain": [("t", plain)],
@@ -247,6 +243,7 @@ def test_the_key_of_a_table(pair: Pair, bytewise: bool) -> None:
         "i_deferrable": [],
         "j_including": [("n", "natural")],
         "k_both": [("n", "natural")],
+        "l_not_validated": [],
     }
 
 
@@ -268,7 +265,7 @@ CREATE SEQUENCE o.fresh; CREATE SEQUENCE o."used up" MAXVALUE 3; SELECT setval('
 @pytest.fixture(scope="module")
 def found(pair: Pair) -> Catalog:
     pair[0].execute(OBJECTS)
-    return read_catalog(pair[0], ["o"], bytewise=True)
+    return read_catalog(pair[0], ["o"])
 
 
 def test_tables_are_those_that_hold_rows_themselves(found: Catalog) -> None:

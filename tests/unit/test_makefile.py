@@ -15,6 +15,7 @@ TARGETS = {
     "test",
     "check",
     "campaign",
+    "mutation",
     "bench",
     "up",
     "down",

@@ -77,3 +77,21 @@ def test_a_uuid_names_a_row() -> None:
 def test_whatever_could_name_a_person_does_not(type_name: str) -> None:
     assert surrogate(b"anything", type_name, "text") is None
     assert surrogate(None, "integer", "text") is None
+
+
+@pytest.mark.parametrize(
+    "field, type_name, form",
+    [
+        (b"Li", "integer", "binary"),
+        (b"Li Lei", "bigint", "text"),
+        (b"12345678901234567890", "bigint", "text"),
+        (b"13800138000"[:9], "smallint", "binary"),
+        (b"Li Lei was here!!", "uuid", "binary"),
+        (b"Li Lei", "uuid", "text"),
+        (b"", "integer", "text"),
+        (b"", "uuid", "binary"),
+    ],
+)
+def test_what_is_not_of_its_types_form_is_not_shown(field: bytes, type_name: str, form: str) -> None:
+    """It comes from a target whose column was given another type."""
+    assert surrogate(field, type_name, form) is None

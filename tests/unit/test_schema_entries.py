@@ -56,7 +56,7 @@ Database = Callable[..., str]
 
 def entries(url: str, *schemas: str, section: str = "") -> list[SchemaEntry]:
     archive = dump_schema(PROGRAMS, url, schemas or ("s",))
-    return [e for s in ([section] if section else SECTIONS) for e in read_entries(PROGRAMS, archive, s)]
+    return [e for s in ([section] if section else SECTIONS) for e in read_entries(archive, s)]
 
 
 @pytest.fixture(scope="module")
@@ -162,7 +162,7 @@ def test_differences_are_named_and_not_quoted(database: Database) -> None:
     run_sql(other, "CREATE VIEW s.more AS SELECT 1 AS one")
     assert compare_entries(entries(one), entries(other)) == [
         "INDEX s.by_name is missing",
-        "TABLE s.a is defined otherwise",
+        "TABLE s.a is defined otherwise: name",
         "VIEW s.more is not in the source",
     ]
 

@@ -38,6 +38,8 @@ CONTRARY = {
     "search_path": "s, public",
     "row_security": "on",
     "array_nulls": "off",
+    "transform_null_equals": "on",
+    "quote_all_identifiers": "on",
     "standard_conforming_strings": "off",
     "default_transaction_isolation": "serializable",
     "synchronous_commit": "off",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from uuid import UUID
 
@@ -11,7 +12,10 @@ from handover.model.plan import CopyFormat
 _NULL_LENGTH = 0xFFFFFFFF
 # Mobile, identity and card numbers begin here; a number as large is not taken for a mere row number.
 SMALLEST_NUMBER_OF_A_PERSON = 10**10
-_INTEGERS = {"smallint", "integer", "bigint", "oid"}
+_INTEGERS = {"smallint": 2, "integer": 4, "bigint": 8, "oid": 4}  # bytes of the binary form
+_UUID_BYTES = 16
+_UUID = re.compile(rb"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+_NUMBER = re.compile(rb"-?[0-9]{1,11}")
 
 
 def split_rows(data: bytes, form: CopyFormat) -> Iterator[bytes]:
@@ -55,10 +59,25 @@ def surrogate(field: bytes | None, type_name: str, form: CopyFormat) -> str | No
     """Return a key field for people when it is a small number or uuid, else None.
 
     Such keys mean nothing outside their database; any other key (a text, a date) could name a person.
+    A field that is not of its type's form came from a column whose type was changed: it is not shown.
     """
-    if field is None or type_name not in _INTEGERS | {"uuid"}:
+    if field is None:
         return None
     if type_name == "uuid":
-        return field.decode("ascii") if form == "text" else str(UUID(bytes=field))
-    number = int(field) if form == "text" else int.from_bytes(field, "big", signed=type_name != "oid")
-    return str(number) if abs(number) < SMALLEST_NUMBER_OF_A_PERSON else None
+        return _uuid(field, form)
+    number = _number(field, type_name, form) if type_name in _INTEGERS else None
+    return None if number is None or abs(number) >= SMALLEST_NUMBER_OF_A_PERSON else str(number)
+
+
+def _uuid(field: bytes, form: CopyFormat) -> str | None:
+    if form == "text":
+        return field.decode("ascii") if _UUID.fullmatch(field) else None
+    return str(UUID(bytes=field)) if len(field) == _UUID_BYTES else None
+
+
+def _number(field: bytes, type_name: str, form: CopyFormat) -> int | None:
+    if form == "text":
+        return int(field) if _NUMBER.fullmatch(field) else None
+    if len(field) != _INTEGERS[type_name]:
+        return None
+    return int.from_bytes(field, "big", signed=type_name != "oid")

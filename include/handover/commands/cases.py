@@ -9,6 +9,7 @@ from pathlib import Path
 from rich.table import Table
 
 from handover.commands.new_case import new_case
+from handover.commands.outlook import outlook_lines
 from handover.commands.shared import Arguments, Commands, add, add_group, open_case, show
 from handover.errors import CaseInvalid
 from handover.model.case import load_case
@@ -36,8 +37,9 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def case_check(options: Arguments) -> int:
-    """Print every finding; 1 when one of them blocks."""
-    from handover.stages.inventory import check, is_acknowledged
+    """Print every finding and what the transfer will take; 1 when a finding blocks."""
+    from handover.stages.estimating import outlook
+    from handover.stages.inventory import check, is_acknowledged, is_unreachable
 
     context = open_case(_case_id(options.case), "check")
     findings = check(context)
@@ -45,6 +47,8 @@ def case_check(options: Arguments) -> int:
     for finding in findings:
         sign = "acknowledged" if finding not in blocking else "blocking"
         print(f"{sign}: {finding.id}: {finding.message}\n  remedy: {finding.remedy}")
+    if not any(is_unreachable(finding) for finding in findings):
+        print("\n".join(outlook_lines(outlook(context))))
     print(f"case {context.case.case}: {len(findings)} findings, {len(blocking)} blocking")
     return 1 if blocking else 0
 
@@ -72,7 +76,7 @@ def show_inventory(options: Arguments) -> int:
         database_errors("reading the source's catalog"),
         closing(connect(context.source, read_only=True)) as source,
     ):
-        catalog = read_catalog(source, context.case.source.schemas, bytewise=False)
+        catalog = read_catalog(source, context.case.source.schemas)
     grid = Table("table", "rows (estimate)", "MB", "ordered by", box=None)
     for table in catalog.tables:
         key = ", ".join(column.name for column in table.key) or "whole row (no key)"

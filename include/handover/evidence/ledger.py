@@ -13,7 +13,7 @@ from typing import Any
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import LedgerRefused
 from handover.evidence.canonical import canonical
-from handover.evidence.connection import Connection, connected
+from handover.evidence.connection import Connection, session
 from handover.evidence.entry import GENESIS, Draft, Entry, link, verify_chain
 from handover.evidence.ledger_schema import create
 from handover.vault.signing import Signer
@@ -50,21 +50,26 @@ class Ledger:
         text = canonical(body, LedgerRefused, f"the body of a ledger entry {kind}").decode()
         draft = Draft(case, run, kind, key, text)
         _check_texts(draft)
-        with connected(self._url) as connection:
+        with session(self._url) as connection, connection.transaction():
             connection.execute(_LOCK, [_LOCK_CLASS, case])
             return _existing(connection, draft) or _append(connection, draft, self._signer)
 
     def entries(self, case: str, run: str | None = None, kinds: Sequence[str] = ()) -> list[Entry]:
         """A case's entries in order, of one run or of all, of some kinds or of all."""
-        query = _SELECT + " WHERE case_id = %s AND (%s::text IS NULL OR run = %s)"
-        query += " AND (%s OR kind = ANY(%s)) ORDER BY seq"
-        with connected(self._url) as connection:
-            rows = connection.execute(query, [case, run, run, not kinds, list(kinds)]).fetchall()
+        # Only what is asked for: a condition that depends on a parameter would keep the index out.
+        asked: dict[str, object] = {"case_id = %s": case}
+        if run is not None:
+            asked["run = %s"] = run
+        if kinds:
+            asked["kind = ANY(%s)"] = list(kinds)
+        query = f"{_SELECT} WHERE {' AND '.join(asked)} ORDER BY seq"
+        with session(self._url) as connection:
+            rows = connection.execute(query.encode(), list(asked.values())).fetchall()
         return [_entry(row) for row in rows]
 
     def cases(self) -> list[str]:
         """Every case that has an entry."""
-        with connected(self._url) as connection:
+        with session(self._url) as connection:
             rows = connection.execute("SELECT DISTINCT case_id FROM public.entry ORDER BY 1").fetchall()
         return [str(row[0]) for row in rows]
 

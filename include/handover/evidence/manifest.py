@@ -7,15 +7,19 @@ file of the folder with its SHA-256. What the predicate claims beyond that is th
 from __future__ import annotations
 
 import base64
+import fcntl
 import hashlib
 import json
+import os
 import shutil
 import tempfile
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import EvidenceInvalid
 from handover.evidence import verifier
 from handover.evidence.canonical import canonical
@@ -28,6 +32,7 @@ from handover.vault.store import FolderStore
 
 __all__ = ["PREDICATE_TYPE", "envelope", "statement", "write_evidence"]
 
+_PARTIAL = ".partial-"
 _OWN_FILES = frozenset({MANIFEST, LEDGER, PUBLIC_KEY, "verify.py", "README.txt"})
 
 
@@ -139,16 +144,28 @@ def _check_ledger(lines: list[str], case: str, signer: Signer) -> None:
 
 
 def _publish(folder: Path, files: Mapping[str, bytes]) -> None:
-    beside = f".{folder.name}.partial-"
     try:
         make_private_folders(folder.parent)
-        for leftover in folder.parent.glob(f"{beside}*"):
-            shutil.rmtree(leftover)
-        partial = Path(tempfile.mkdtemp(prefix=beside, dir=folder.parent))
-        store = FolderStore(partial)
-        for name, data in sorted(files.items()):
-            store.put(name, data)
-        partial.rename(folder)
-        sync_folder(folder.parent)
+        with _alone_in(folder.parent):
+            for leftover in folder.parent.glob(f".*{_PARTIAL}*"):  # of killed attempts, whatever their name
+                shutil.rmtree(leftover)
+            partial = Path(tempfile.mkdtemp(prefix=f".{folder.name}{_PARTIAL}", dir=folder.parent))
+            store = FolderStore(partial)
+            for name, data in sorted(files.items()):
+                store.put(name, data)
+            passing(CrashPoint.EVIDENCE_UNNAMED)
+            partial.rename(folder)
+            sync_folder(folder.parent)
     except OSError as error:
         raise refusal(error, folder, "written") from error
+
+
+@contextmanager
+def _alone_in(folder: Path) -> Iterator[None]:
+    """Let nobody else write evidence beside us; a killed process frees the folder."""
+    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(handle)

@@ -7,13 +7,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+from handover.evidence.connection import session
 from handover.evidence.ledger import Ledger
-from handover.postgres.session import connect, database_errors, fetch
 
 # Often enough for a moving bar, seldom enough to cost nothing beside a chunk.
 UPDATE_SECONDS = 0.5
 _UPSERT = """
-INSERT INTO progress (case_id, run, stage, lane, rows, bytes, total_rows, total_bytes, chunks,
+INSERT INTO public.progress (case_id, run, stage, lane, rows, bytes, total_rows, total_bytes, chunks,
                       started_at, updated_at, done)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, clock_timestamp(), clock_timestamp(), %s)
 ON CONFLICT (case_id, run, stage, lane) DO UPDATE SET rows = excluded.rows, bytes = excluded.bytes,
@@ -24,7 +24,7 @@ _READ = """
 SELECT stage, sum(rows)::bigint, sum(total_rows)::bigint, sum(bytes)::bigint, sum(total_bytes)::bigint,
        sum(chunks)::bigint, bool_and(done),
        (extract(epoch FROM max(updated_at) - min(started_at)) * 1000)::bigint
-FROM progress WHERE case_id = %s AND run = %s GROUP BY stage ORDER BY min(started_at)
+FROM public.progress WHERE case_id = %s AND run = %s GROUP BY stage ORDER BY min(started_at)
 """
 
 
@@ -71,8 +71,7 @@ class Meter:
         self._write(done=True)
 
     def _write(self, *, done: bool) -> None:
-        with database_errors("writing progress"), connect(self._url) as connection:
-            connection.execute("SET search_path = public")
+        with session(self._url) as connection:
             connection.execute(_UPSERT, (*self._identity, *self._counts, done))
         self._written = time.monotonic()
 
@@ -88,19 +87,18 @@ def meter(url: str, case: str, run: str, stage: str, lane: str = "") -> Iterator
 
 def read(url: str, case: str, run: str) -> list[StageProgress]:
     """Return the progress of every stage that has begun, in the order of their beginnings."""
-    with database_errors("reading progress"), connect(url, read_only=True) as connection:
-        connection.execute("SET search_path = public")
-        rows = fetch(connection, _READ, case, run)
+    with session(url) as connection:
+        rows = connection.execute(_READ, [case, run]).fetchall()
     return [
         StageProgress(
-            stage=str(stage),
-            rows=int(str(done)),
-            total_rows=int(str(total)),
-            bytes=int(str(size)),
-            total_bytes=int(str(total_size)),
-            chunks=int(str(chunks)),
+            stage=stage,
+            rows=done,
+            total_rows=total,
+            bytes=size,
+            total_bytes=total_size,
+            chunks=chunks,
             state="done" if finished else "running",
-            seconds=int(str(milliseconds)) / 1000,
+            seconds=milliseconds / 1000,
         )
         for stage, done, total, size, total_size, chunks, finished, milliseconds in rows
     ]

@@ -58,7 +58,7 @@ def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
 def _finish(machine: Machine, started: Future[None]) -> None:
     started.result()
     services.wait_for_airflow(machine)
-    _wait_for_dag(machine)
+    wait_for_dag(machine)
 
 
 def prepare_databases(machine: Machine, scale: int, seed: int, console: Console) -> None:
@@ -100,7 +100,8 @@ def _generator_digest() -> str:
     return hashlib.sha256(b"\0".join(path.read_bytes() for path in files)).hexdigest()[:16]
 
 
-def _wait_for_dag(machine: Machine) -> None:
+def wait_for_dag(machine: Machine) -> None:
+    """Wait until Airflow has read the DAG; raises ServiceFailed with what it says of the file."""
     api = machine.as_engineer()
     deadline = time.monotonic() + DAG_SEEN_WITHIN_SECONDS
     while not api.exists(runs.DAG):

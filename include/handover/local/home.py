@@ -130,4 +130,4 @@ def _given_ports(given: str) -> Ports:
 def _new_secret(name: str) -> str:
     if name == "fernet":
         return base64.urlsafe_b64encode(secrets.token_bytes(32)).decode()
-    return secrets.token_urlsafe(12 if name in PEOPLE else 32)
+    return secrets.token_urlsafe(12 if name in PEOPLE else 48)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from handover.model.base import Frozen
 from handover.model.catalog import Extension, Sequence
 from handover.model.plan import Group, Plan
@@ -46,7 +48,10 @@ class ViewReceipt(Frozen):
 
 
 class SnapshotState(Frozen):
-    """What was read under the snapshot beside the rows; ``major`` is the source's version, as in 18."""
+    """What was read under the snapshot beside the rows; ``major`` is the source's version, as in 18.
+
+    ``view_settings`` are those of the source's own sessions, under which its views are filled.
+    """
 
     generation: int
     major: int
@@ -56,6 +61,7 @@ class SnapshotState(Frozen):
     large_objects_object: ObjectRef
     sequences: tuple[Sequence, ...]
     views: tuple[ViewReceipt, ...]
+    view_settings: dict[str, str]
     extensions: tuple[Extension, ...]
 
 
@@ -71,11 +77,16 @@ class BackupIndex(Frozen):
 
     def of(self, group: Group) -> list[ChunkReceipt]:
         """Return the chunks of a group in the order of its stream."""
-        mine = [c for c in self.chunks if c.table == group.table and c.group == group.number]
-        return sorted(mine, key=lambda c: c.chunk)
+        return self._by_group.get((group.table, group.number), [])
+
+    @cached_property
+    def _by_group(self) -> dict[tuple[str, int], list[ChunkReceipt]]:
+        found: dict[tuple[str, int], list[ChunkReceipt]] = {}
+        for receipt in sorted(self.chunks, key=lambda c: c.chunk):
+            found.setdefault((receipt.table, receipt.group), []).append(receipt)
+        return found
 
     def rows(self, groups: list[Group] | tuple[Group, ...]) -> tuple[int, int]:
         """Return rows and plain bytes of some groups."""
-        wanted = {(g.table, g.number) for g in groups}
-        mine = [c for c in self.chunks if (c.table, c.group) in wanted]
+        mine = [receipt for group in groups for receipt in self.of(group)]
         return sum(c.rows for c in mine), sum(c.bytes for c in mine)

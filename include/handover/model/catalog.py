@@ -7,8 +7,9 @@ from typing import Literal
 from handover.model.base import Frozen
 
 # How a key column is put in an order that two servers agree on: as the type orders itself, byte by
-# byte, or by the bytes of its text (types whose order hangs on a collation or is not defined).
-KeyOrder = Literal["natural", "bytes", "text"]
+# byte, by the bytes of its text (types whose order hangs on a collation or is not defined), or by the
+# bytes that its text has in UTF-8 (servers of different encodings: the bytes they store differ in order).
+KeyOrder = Literal["natural", "bytes", "text", "utf8"]
 
 
 class Column(Frozen):
@@ -29,7 +30,11 @@ class KeyColumn(Frozen):
 
 
 class Table(Frozen):
-    """A table that holds rows itself: plain, leaf partition or inheritance child."""
+    """A table that holds rows itself: plain, leaf partition or inheritance child.
+
+    ``partitioned``: instead a partitioned table whose rows may belong to other partitions in the target, so
+    that all of them are read and loaded through it. ``row_order`` is that of whole rows, used without a key.
+    """
 
     schema_name: str
     name: str
@@ -37,6 +42,8 @@ class Table(Frozen):
     key: tuple[KeyColumn, ...]
     rows_estimate: int
     bytes: int
+    partitioned: bool = False
+    row_order: Literal["bytes", "utf8"] = "bytes"
 
     @property
     def label(self) -> str:
@@ -56,6 +63,7 @@ class Sequence(Frozen):
 class MaterializedView(Frozen):
     """A materialised view, in an order in which all can be refreshed one after the other.
 
+    ``populated``: it is filled and a refresh can fill it, for so is every one that it reads.
     ``on_others``: it reads other materialised views, whose stored rows in the source may be out of date.
     """
 
@@ -118,3 +126,9 @@ class Finding(Frozen):
     message: str
     remedy: str
     acknowledgeable: bool = False
+
+    @classmethod
+    def to_accept(cls, finding_id: str, message: str, remedy: str) -> Finding:
+        """Return a finding that a person may remedy or accept."""
+        remedy = f"{remedy}, or list {finding_id} under acknowledge"
+        return cls(id=finding_id, message=message, remedy=remedy, acknowledgeable=True)

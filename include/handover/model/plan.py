@@ -41,7 +41,10 @@ class Lane(Frozen):
 
 
 class TablePlan(Frozen):
-    """How one table travels. ``columns`` leaves generated ones out: the target computes them."""
+    """How one table travels. ``columns`` leaves generated ones out: the target computes them.
+
+    ``partitioned`` and ``row_order`` as in the catalog.
+    """
 
     id: str
     schema_name: str
@@ -52,6 +55,8 @@ class TablePlan(Frozen):
     text_because: str
     groups: int
     rows_estimate: int
+    partitioned: bool = False
+    row_order: Literal["bytes", "utf8"] = "bytes"
 
     @property
     def label(self) -> str:
@@ -128,6 +133,8 @@ def table_plan(number: int, table: Table, same_major: bool, groups: int) -> Tabl
         text_because=reason,
         groups=groups,
         rows_estimate=table.rows_estimate,
+        partitioned=table.partitioned,
+        row_order=table.row_order,
     )
 
 

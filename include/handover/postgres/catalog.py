@@ -13,50 +13,49 @@ from handover.model.catalog import (
     Column,
     Extension,
     KeyColumn,
-    KeyOrder,
     MaterializedView,
     Sequence,
     Server,
     Table,
 )
 from handover.postgres.session import Connection, fetch, qualified
-
-# Built-in types whose binary form is the same bytes in every cluster of one major version. Not here,
-# and why: reg* and composites carry OIDs, money hangs on lc_monetary, arrays of user types carry OIDs,
-# an empty tsquery is sent but refused on arrival.
-BINARY_SAFE = frozenset(
-    """bool int2 int4 int8 float4 float8 numeric text varchar bpchar bytea date time timetz timestamp
-    timestamptz interval uuid json jsonb inet cidr macaddr macaddr8 bit varbit oid tsvector
-    point lseg path box polygon line circle int4range int8range numrange daterange tsrange tstzrange
-    int4multirange int8multirange nummultirange datemultirange tsmultirange tstzmultirange""".split()  # noqa: SIM905
-)
-NATURAL_ORDER = frozenset(
-    """bool int2 int4 int8 oid numeric float4 float8 date time timestamp timestamptz uuid bytea inet
-    cidr macaddr macaddr8 bit varbit money""".split()  # noqa: SIM905
-)
-BYTE_ORDER = frozenset(("text", "varchar", "bpchar"))
-FIRST_USER_OID = 16384
+from handover.postgres.types import ALIKE, Servers, Types
 
 _NOT_AN_EXTENSIONS = (
     "NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid"
     " AND d.deptype = 'e')"
 )
+# Plain tables and leaf partitions; but partitions below certain roots, which are then read through them.
 _TABLES = f"""
-SELECT c.oid::bigint, n.nspname, c.relname, greatest(c.reltuples, 0)::bigint, pg_table_size(c.oid)
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind = 'p',
+       greatest(sum(p.reltuples), 0)::bigint, sum(pg_table_size(p.oid))::bigint
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname = ANY(%s) AND {_NOT_AN_EXTENSIONS}
-ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+JOIN LATERAL (SELECT c.oid UNION SELECT relid FROM pg_partition_tree(c.oid) WHERE isleaf) AS leaf(oid) ON true
+JOIN pg_class p ON p.oid = leaf.oid
+WHERE c.relpersistence <> 't' AND n.nspname = ANY(%(schemas)s) AND {_NOT_AN_EXTENSIONS}
+  AND (c.relkind = 'p' AND c.oid = ANY(%(roots)s::oid[])
+       OR c.relkind = 'r' AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) AS a(oid)
+                                          WHERE a.oid = ANY(%(roots)s::oid[])))
+GROUP BY c.oid, n.nspname ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """  # noqa: S608 (a constant)
+# One row for each column of a partition key; an expression has no column, hence no type.
+_PARTITION_KEYS = """
+SELECT p.partrelid::bigint, p.partstrat::text, a.atttypid::bigint, coalesce(l.collisdeterministic, true),
+       ARRAY(SELECT relid::oid::bigint FROM pg_partition_ancestors(p.partrelid) AS above(relid))
+FROM pg_partitioned_table p JOIN pg_class c ON c.oid = p.partrelid
+JOIN pg_namespace n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL unnest(p.partattrs::int2[], p.partcollation::oid[]) AS k(number, locale)
+LEFT JOIN pg_attribute a ON a.attrelid = p.partrelid AND a.attnum = k.number AND k.number > 0
+LEFT JOIN pg_collation l ON l.oid = k.locale
+WHERE n.nspname = ANY(%s)
+"""
 _COLUMNS = """
 SELECT a.attrelid::bigint, a.attnum::int, a.attname, format_type(a.atttypid, a.atttypmod),
        a.atttypid::bigint, a.attgenerated::text <> '', a.attcollation::bigint, a.attnotnull
 FROM pg_attribute a WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped
 ORDER BY a.attrelid, a.attnum
 """
-_TYPES = """
-SELECT oid::bigint, typname, typtype::text, typbasetype::bigint, typelem::bigint, typcategory::text
-FROM pg_type
-"""
+# A NOT NULL that was not validated lets rows with NULL be: they may tie.
 _KEYS = """
 SELECT DISTINCT ON (i.indrelid) i.indrelid::bigint, (i.indkey::int2[])[0:i.indnkeyatts - 1]
 FROM pg_index i JOIN pg_class x ON x.oid = i.indexrelid
@@ -64,24 +63,28 @@ WHERE i.indrelid = ANY(%s) AND i.indisunique AND i.indisvalid AND i.indimmediate
   AND i.indpred IS NULL AND i.indexprs IS NULL
   AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = i.indrelid AND NOT a.attnotnull
                   AND a.attnum = ANY((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+  AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conrelid = i.indrelid AND k.contype = 'n'
+                  AND NOT k.convalidated AND k.conkey && (i.indkey::int2[])[0:i.indnkeyatts - 1])
 ORDER BY i.indrelid, i.indisprimary DESC, i.indnatts, x.relname
 """
 # Deepest first: a view comes after every view that it reads, also through plain views.
+# One that reads a foreign table is left out: it cannot be made.
 _MATERIALIZED_VIEWS = f"""
 WITH RECURSIVE edge(child, parent) AS (
   SELECT r.ev_class, d.refobjid FROM pg_rewrite r
   JOIN pg_depend d ON d.classid = 'pg_rewrite'::regclass AND d.objid = r.oid
   WHERE d.refclassid = 'pg_class'::regclass AND d.refobjid <> r.ev_class
-), depth(oid, level, on_others) AS (
-  SELECT c.oid, 0, false FROM pg_class c WHERE c.relkind IN ('v', 'm')
-  UNION SELECT e.child, d.level + 1, d.on_others OR p.relkind = 'm'
+), depth(oid, level, on_others, on_unfilled, on_foreign) AS (
+  SELECT c.oid, 0, false, c.relkind = 'm' AND NOT c.relispopulated, c.relkind = 'f'
+  FROM pg_class c WHERE c.relkind IN ('v', 'm', 'f')
+  UNION SELECT e.child, d.level + 1, d.on_others OR p.relkind = 'm', d.on_unfilled, d.on_foreign
   FROM edge e JOIN depth d ON d.oid = e.parent JOIN pg_class p ON p.oid = e.parent
 )
-SELECT n.nspname, c.relname, c.relispopulated,
-       (SELECT bool_or(on_others) FROM depth WHERE depth.oid = c.oid)
-FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+SELECT n.nspname, c.relname, NOT bool_or(d.on_unfilled), bool_or(d.on_others)
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN depth d ON d.oid = c.oid
 WHERE c.relkind = 'm' AND n.nspname = ANY(%s) AND {_NOT_AN_EXTENSIONS}
-ORDER BY (SELECT max(level) FROM depth WHERE depth.oid = c.oid), n.nspname COLLATE "C", c.relname COLLATE "C"
+GROUP BY c.oid, n.nspname HAVING NOT bool_or(d.on_foreign)
+ORDER BY max(d.level), n.nspname COLLATE "C", c.relname COLLATE "C"
 """  # noqa: S608 (a constant)
 _SEQUENCES = f"""
 SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -99,7 +102,6 @@ SELECT current_setting('server_version'), current_setting('server_version_num'):
        CASE to_jsonb(d) ->> 'datlocprovider' WHEN 'i' THEN 'ICU' ELSE d.datcollate END
 FROM pg_database d WHERE d.datname = %s
 """
-_BYTEWISE = ("C", "POSIX")
 
 Row = tuple[object, ...]
 
@@ -119,50 +121,11 @@ def read_server(connection: Connection, database: str | None = None) -> Server:
     )
 
 
-def sorts_bytewise(server: Server) -> bool:
-    """Say whether text without a collation of its own is ordered byte by byte there."""
-    return server.collation in _BYTEWISE
-
-
-class _Types:
-    """Knows every type of the database by OID."""
-
-    def __init__(self, connection: Connection) -> None:
-        self._rows = {cast(int, row[0]): row[1:] for row in fetch(connection, _TYPES)}
-
-    def base(self, oid: int) -> tuple[int, str]:
-        """Return the type below all domains."""
-        name, kind, below, *_ = self._rows[oid]
-        return self.base(cast(int, below)) if kind == "d" else (oid, str(name))
-
-    def is_enum(self, oid: int) -> bool:
-        return self._rows[self.base(oid)[0]][1] == "e"
-
-    def binary_safe(self, oid: int) -> bool:
-        base, name = self.base(oid)
-        _, kind, _, element, category = self._rows[base]
-        if kind == "e":
-            return True
-        if base >= FIRST_USER_OID:
-            return False
-        if category == "A" and element:
-            return self.binary_safe(cast(int, element))
-        return name in BINARY_SAFE
-
-    def order(self, oid: int, collation: int, bytewise: bool) -> KeyOrder:
-        _, name = self.base(oid)
-        if name in NATURAL_ORDER or self.is_enum(oid):
-            return "natural"
-        if name in BYTE_ORDER:
-            default_collation = 100
-            return "natural" if bytewise and collation == default_collation else "bytes"
-        return "text"
-
-
-def _read_tables(connection: Connection, schemas: Iterable[str], bytewise: bool) -> tuple[Table, ...]:
-    rows = fetch(connection, _TABLES, list(schemas))
+def _read_tables(connection: Connection, schemas: list[str], servers: Servers) -> tuple[Table, ...]:
+    types = Types(connection)
+    named = {"schemas": schemas, "roots": _roots(connection, schemas, types, servers)}
+    rows = connection.execute(_TABLES, named).fetchall()
     oids = [row[0] for row in rows]
-    types = _Types(connection)
     columns: dict[int, list[Row]] = defaultdict(list)
     for table_oid, *rest in fetch(connection, _COLUMNS, oids):
         columns[cast(int, table_oid)].append(tuple(rest))
@@ -172,15 +135,27 @@ def _read_tables(connection: Connection, schemas: Iterable[str], bytewise: bool)
             schema_name=str(schema),
             name=str(name),
             columns=tuple(_column(c, types) for c in columns[cast(int, oid)]),
-            key=_key(columns[cast(int, oid)], keys.get(cast(int, oid), []), types, bytewise),
+            key=_key(columns[cast(int, oid)], keys.get(cast(int, oid), []), types, servers),
             rows_estimate=cast(int, estimate),
             bytes=cast(int, size),
+            partitioned=bool(partitioned),
+            row_order="bytes" if servers.one_encoding else "utf8",
         )
-        for oid, schema, name, estimate, size in rows
+        for oid, schema, name, partitioned, estimate, size in rows
     )
 
 
-def _column(row: Row, types: _Types) -> Column:
+def _roots(connection: Connection, schemas: list[str], types: Types, servers: Servers) -> list[int]:
+    """Return the topmost partitioned tables whose rows other servers may part otherwise."""
+    mixed: dict[int, set[int]] = {}
+    for oid, strategy, type_oid, deterministic, line in fetch(connection, _PARTITION_KEYS, schemas):
+        known = cast(int | None, type_oid)
+        if not types.stays_in_its_partition(str(strategy), known, bool(deterministic), servers):
+            mixed[cast(int, oid)] = set(cast(list[int], line)) - {cast(int, oid)}
+    return [oid for oid, above in mixed.items() if not above & mixed.keys()]
+
+
+def _column(row: Row, types: Types) -> Column:
     _, name, type_name, type_oid, generated, _, _ = row
     return Column(
         name=str(name),
@@ -190,24 +165,24 @@ def _column(row: Row, types: _Types) -> Column:
     )
 
 
-def _key(columns: list[Row], numbers: list[int], types: _Types, bytewise: bool) -> tuple[KeyColumn, ...]:
+def _key(columns: list[Row], numbers: list[int], types: Types, servers: Servers) -> tuple[KeyColumn, ...]:
     by_number = {row[0]: row for row in columns}
     key = []
     for number in numbers:
         _, name, type_name, type_oid, _, collation, _ = by_number[number]
-        order = types.order(cast(int, type_oid), cast(int, collation), bytewise)
+        order = types.order(cast(int, type_oid), cast(int, collation), servers)
         key.append(KeyColumn(name=str(name), type=str(type_name), order=order))
     return tuple(key)
 
 
-def read_catalog(connection: Connection, schemas: Iterable[str], bytewise: bool) -> Catalog:
-    """Return the inventory of the given schemas; ``bytewise`` as all servers concerned sort."""
+def read_catalog(connection: Connection, schemas: Iterable[str], servers: Servers = ALIKE) -> Catalog:
+    """Return the inventory of the given schemas, ordered as ``servers`` allow."""
     wanted = list(schemas)
     views = fetch(connection, _MATERIALIZED_VIEWS, wanted)
     extensions = fetch(connection, _EXTENSIONS)
     return Catalog(
         server=read_server(connection),
-        tables=_read_tables(connection, wanted, bytewise),
+        tables=_read_tables(connection, wanted, servers),
         materialized_views=tuple(
             MaterializedView(schema_name=str(s), name=str(n), populated=bool(p), on_others=bool(o))
             for s, n, p, o in views

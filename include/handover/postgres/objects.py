@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from psycopg import sql
 
@@ -99,6 +99,33 @@ def load_large_objects(connection: Connection, data: bytes) -> int:
     return pages
 
 
+# What the rows of a view may hang on without a word of it in its query: a timestamp's day on the time zone,
+# its text on the date style. Not extra_float_digits, which could hide a difference from the comparison.
+_SEEN_IN_VIEWS = (
+    "TimeZone",
+    "DateStyle",
+    "IntervalStyle",
+    "bytea_output",
+    "default_text_search_config",
+    "lc_monetary",
+    "lc_numeric",
+    "lc_time",
+)
+
+
+def own_settings(connection: Connection) -> dict[str, str]:
+    """Return the settings that views are filled under in sessions of this role and database."""
+    query = "SELECT name, reset_val FROM pg_settings WHERE name = ANY(%s)"
+    return {str(name): str(value) for name, value in fetch(connection, query, list(_SEEN_IN_VIEWS))}
+
+
+def adopt(connection: Connection, settings: Mapping[str, str]) -> None:
+    """See views as the source's own sessions do, until this session ends."""
+    for name, value in settings.items():
+        with database_errors(f"setting {name} as it is in the source"):
+            connection.execute("SELECT set_config(%s, %s, false)", (name, value))
+
+
 def refresh(connection: Connection, schema: str, name: str) -> None:
     """Fill a materialised view; safe to repeat."""
     with database_errors(f"refreshing {schema}.{name}"):
@@ -113,5 +140,5 @@ def view_definition(connection: Connection, schema: str, name: str) -> sql.Compo
 
 
 def view_rows(definition: sql.Composable) -> sql.Composed:
-    """Return the query for the rows of a view or of its definition, in the order of their text."""
-    return sql.SQL('SELECT t.* FROM {} AS t ORDER BY ROW(t.*)::text COLLATE "C"').format(definition)
+    """Return the query for the rows of a view or of its definition, in the order of their text in UTF-8."""
+    return sql.SQL("SELECT t.* FROM {} AS t ORDER BY convert_to(ROW(t.*)::text, 'UTF8')").format(definition)

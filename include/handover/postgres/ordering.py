@@ -2,14 +2,16 @@
 
 A table with a key is ordered by it, text byte by byte. A table without a key is ordered by the text
 of its whole rows: rows that tie are equal to the last byte, so the stream's digest is a digest of the
-exact multiset.
+exact multiset. Between servers of different encodings the bytes are those of UTF-8.
 """
 
 from __future__ import annotations
 
+from typing import Literal
+
 from psycopg import sql
 
-from handover.model.catalog import KeyColumn
+from handover.model.catalog import KeyColumn, Table
 from handover.model.plan import LARGE_OBJECTS, TablePlan
 from handover.postgres.session import Connection, qualified
 
@@ -33,23 +35,28 @@ def _expression(column: KeyColumn) -> sql.Composable:
     name = sql.SQL("t.{}").format(sql.Identifier(column.name))
     if column.order == "natural":
         return name
+    if column.order == "utf8":
+        return sql.SQL("convert_to({}::text, 'UTF8')").format(name)
     cast = name if column.order == "bytes" else sql.SQL("{}::text").format(name)
     return sql.SQL('{} COLLATE "C"').format(cast)
 
 
-def order_by(key: tuple[KeyColumn, ...]) -> sql.Composable:
-    """Return what to order the alias ``t`` by."""
-    if not key:
-        return sql.SQL('ROW(t.*)::text COLLATE "C"')
-    return sql.SQL(", ").join(map(_expression, key))
+def order_by(key: tuple[KeyColumn, ...], row_order: Literal["bytes", "utf8"] = "bytes") -> sql.Composable:
+    """Return what to order the alias ``t`` by; ``row_order`` counts where there is no key."""
+    if key:
+        return sql.SQL(", ").join(map(_expression, key))
+    if row_order == "utf8":
+        return sql.SQL("convert_to(ROW(t.*)::text, 'UTF8')")
+    return sql.SQL('ROW(t.*)::text COLLATE "C"')
 
 
 def _literals(key: tuple[KeyColumn, ...], bound: Bound) -> sql.Composable:
     # The type's name comes quoted from format_type(); the value is a quoted literal.
     parts = []
     for column, text in zip(key, bound, strict=True):
-        cast = "text" if column.order == "text" else column.type
-        parts.append(sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(cast)))
+        cast = "text" if column.order in ("text", "utf8") else column.type
+        literal = sql.SQL("{}::{}").format(sql.Literal(text), sql.SQL(cast))
+        parts.append(sql.SQL("convert_to({}, 'UTF8')").format(literal) if column.order == "utf8" else literal)
     return sql.SQL(", ").join(parts)
 
 
@@ -67,26 +74,30 @@ def ordered_rows(table: TablePlan, lower: Bound | None = None, upper: Bound | No
     if table.id == LARGE_OBJECTS:
         return _LARGE_OBJECTS
     columns = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(c)) for c in table.columns)
-    return sql.SQL("SELECT {} FROM ONLY {} AS t{} ORDER BY {}").format(
+    return sql.SQL("SELECT {} FROM {} AS t{} ORDER BY {}").format(
         columns,
-        qualified(table.schema_name, table.name),
+        rows_of(table),
         _between(table.key, lower, upper),
-        order_by(table.key),
+        order_by(table.key, table.row_order),
     )
 
 
-def draw_bounds(
-    connection: Connection, schema: str, name: str, key: tuple[KeyColumn, ...], groups: int, rows: int
-) -> list[Bound]:
+def rows_of(table: Table | TablePlan) -> sql.Composable:
+    """Return the table alone, without inheritance children; with its partitions where they count as one."""
+    only = sql.SQL("" if table.partitioned else "ONLY ")
+    return sql.SQL("{}{}").format(only, qualified(table.schema_name, table.name))
+
+
+def draw_bounds(connection: Connection, table: Table, groups: int, rows: int) -> list[Bound]:
     """Draw at most ``groups - 1`` bounds that part a table's key range evenly.
 
     Bounds come from a sample of whole blocks: they decide only how even the groups are, never whether
     a row is in exactly one of them.
     """
     percent = min(100.0, 100.0 * SAMPLE_PER_GROUP * groups / max(rows, 1))
-    texts = sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(c.name)) for c in key)
-    query = sql.SQL("SELECT {} FROM ONLY {} AS t TABLESAMPLE SYSTEM ({}) REPEATABLE (1) ORDER BY {}").format(
-        texts, qualified(schema, name), sql.Literal(max(percent, 0.01)), order_by(key)
+    texts = sql.SQL(", ").join(sql.SQL("t.{}::text").format(sql.Identifier(c.name)) for c in table.key)
+    query = sql.SQL("SELECT {} FROM {} AS t TABLESAMPLE SYSTEM ({}) REPEATABLE (1) ORDER BY {}").format(
+        texts, rows_of(table), sql.Literal(max(percent, 0.01)), order_by(table.key)
     )
     sample = [tuple(str(v) for v in row) for row in connection.execute(query)]
     picked = [sample[len(sample) * n // groups] for n in range(1, groups)] if sample else []

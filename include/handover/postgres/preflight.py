@@ -22,7 +22,6 @@ _UNREADABLE = _RELATION + (
     " OR (c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'SELECT'))) ORDER BY 1, 2"
 )
 _HIDDEN = _RELATION + "c.relkind IN ('r', 'p') AND row_security_active(c.oid) ORDER BY 1, 2"
-_FOREIGN = _RELATION + "c.relkind = 'f' ORDER BY 1, 2"
 _OUTSIDE_KEYS = """
 SELECT n.nspname, c.relname, k.conname, fn.nspname, f.relname
 FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
@@ -64,7 +63,7 @@ def check_source(connection: Connection, schemas: list[str], large_objects: bool
                 remedy="correct its name in the case file (names are case-sensitive)",
             )
     yield from _privileges(connection, [name for name in schemas if name in present])
-    yield from _not_carried(connection, schemas)
+    yield from _keys_outside(connection, schemas)
     if large_objects and fetch(connection, _FOREIGN_LOBS)[0][0]:
         yield Finding(
             id="large-objects-of-others",
@@ -95,14 +94,7 @@ def _privileges(connection: Connection, schemas: list[str]) -> Iterator[Finding]
         )
 
 
-def _not_carried(connection: Connection, schemas: list[str]) -> Iterator[Finding]:
-    for schema, table in fetch(connection, _FOREIGN, schemas):
-        yield Finding(
-            id=f"foreign-table:{schema}.{table}",
-            message=f"foreign table {schema}.{table} keeps its rows elsewhere: it does not move at all",
-            remedy=f"drop it, or list foreign-table:{schema}.{table} under acknowledge",
-            acknowledgeable=True,
-        )
+def _keys_outside(connection: Connection, schemas: list[str]) -> Iterator[Finding]:
     for schema, table, key, other_schema, other in fetch(connection, _OUTSIDE_KEYS, schemas, schemas):
         yield Finding(
             id=f"key-leaves-scope:{schema}.{table}.{key}",
@@ -141,7 +133,7 @@ def check_servers(source: Server, target: Server, scratch: Server, tools_major: 
         yield Finding(
             id="restore-test-version",
             message=f"restore_test is PostgreSQL {scratch.version}: it must be able to restore a backup of "
-            f"the source's {source.version}, and to show how the target's {target.version} writes definitions",
+            f"the source's {source.version}, and show how the target's {target.version} writes definitions",
             remedy="name a connection under restore_test whose server has the target's major version",
         )
     majors = [server.major for server in (source, target, scratch)]

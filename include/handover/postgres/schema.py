@@ -1,5 +1,5 @@
 """Schema objects: dumped by pg_dump under the snapshot, taken apart by its table of contents, applied one
-object in one transaction, compared object by object.
+object in one transaction, compared object by object. Our archive is what is left of the dump: JSON.
 
 Definitions can hold personal data (defaults, comments, enum values): they stay in memory and in the
 vault; only digests and object names go further.
@@ -8,14 +8,18 @@ vault; only digests and object names go further.
 from __future__ import annotations
 
 import hashlib
+import json
 import re
 from collections.abc import Iterable
 from contextlib import closing
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 
 from psycopg import sql
 
 from handover.errors import DataRefused
+from handover.postgres.clauses import differing
+from handover.postgres.loose import finding_id, left_behind
+from handover.postgres.scope import on_foreign_servers
 from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors, fetch
 from handover.postgres.tools import ClientPrograms
 
@@ -27,10 +31,17 @@ _HEADER = re.compile(
     re.MULTILINE,
 )
 _TAIL = re.compile(r"^-- Completed on |^--\n-- PostgreSQL database dump complete", re.MULTILINE)
-_FOREIGN = """
-SELECT n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'f' AND n.nspname = ANY(%s) ORDER BY 1, 2
+_OTHER_SCHEMAS = """
+SELECT nspname FROM pg_namespace
+WHERE nspname <> ALL(%s) AND nspname !~ '^pg_(toast|temp)' AND nspname <> 'information_schema'
 """
+_SECTIONS = ("pre-data", "post-data")
+# Extensions are our own step. User mappings hold passwords. Default privileges that hold in no schema are
+# listed by the preflight, as are grants on what every database has: built-in languages among them.
+_NOT_OF_THE_SCHEMAS = ("EXTENSION", "USER MAPPING", "DEFAULT ACL")
+_OF_SYSTEM_OBJECTS = (("COMMENT", "EXTENSION "), ("ACL", "LANGUAGE "))
+# What goes with an object that stays behind.
+_FOLLOWERS = ("COMMENT", "ACL", "SECURITY LABEL", "PUBLICATION TABLE")
 _RESTORE_OPTIONS = ("--no-owner", "--no-tablespaces", "--no-table-access-method", "--verbose", "--file=-")
 
 
@@ -52,25 +63,55 @@ class SchemaEntry:
 
 
 def dump_schema(
-    programs: ClientPrograms, url: str, schemas: Iterable[str], snapshot: str | None = None
+    programs: ClientPrograms,
+    url: str,
+    schemas: Iterable[str],
+    snapshot: str | None = None,
+    acknowledged: Iterable[str] = (),
 ) -> bytes:
-    """Return a custom-format archive of the schemas' definitions, without rows and foreign tables.
+    """Return the definitions of the schemas and of what in no schema rests on them, as an archive of ours.
 
-    Raises Busy when a table stays locked for LOCK_SECONDS.
+    Without rows, foreign tables, and objects whose findings were acknowledged. Raises Busy when a table
+    stays locked for LOCK_SECONDS, DataRefused when the dump cannot be taken apart safely.
     """
     wanted = list(schemas)
-    options = [f"--schema={pattern(name)}" for name in wanted]
-    options += [f"--exclude-table={name}" for name in _foreign_tables(url, wanted)]
+    with database_errors("looking for what stays behind"), closing(connect(url, read_only=True)) as session:
+        # With --schema, pg_dump would leave out in silence whatever stands in no schema.
+        excluded = [f"--exclude-schema={pattern(str(n))}" for (n,) in fetch(session, _OTHER_SCHEMAS, wanted)]
+        for schema, name in on_foreign_servers(session, wanted):
+            excluded.append(f"--exclude-table={pattern(schema)}.{pattern(name)}")
+        left = left_behind(session, wanted, acknowledged)
+    options = ["--schema-only", "--no-tablespaces", "--no-subscriptions", "--encoding=UTF8", *excluded]
+    options.append(f"--lock-wait-timeout={LOCK_SECONDS}s")
     if snapshot:
         options.append(f"--snapshot={snapshot}")
-    options += ["--schema-only", "--no-tablespaces", f"--lock-wait-timeout={LOCK_SECONDS}s"]
-    return programs.run("pg_dump", url, "--format=custom", *options)
+    dump = programs.run("pg_dump", url, "--format=custom", *options)
+    sections = {section: _take_apart(programs, dump, section) for section in _SECTIONS}
+    kept = {section: _without(entries, left) for section, entries in sections.items()}
+    return json.dumps({s: [_document(e) for e in found] for s, found in kept.items()}).encode()
 
 
-def _foreign_tables(url: str, schemas: list[str]) -> list[str]:
-    """Return patterns of the foreign tables: their servers, with passwords, belong to no schema."""
-    with database_errors("looking for foreign tables"), closing(connect(url, read_only=True)) as connection:
-        return [f"{pattern(str(s))}.{pattern(str(n))}" for s, n in fetch(connection, _FOREIGN, schemas)]
+def _without(entries: list[SchemaEntry], left: set[str]) -> list[SchemaEntry]:
+    """Leave out what stays behind, and what is nothing without it."""
+    names = {" ".join(re.split("[\r\n]", name)) for name in left}  # as pg_dump writes them into its headers
+    gone = {e.id for e in entries if finding_id(e.type, e.name) in names}
+    return [e for e in entries if e.id not in gone and not _goes_with(e, gone) and not _is_of_the_system(e)]
+
+
+def _goes_with(entry: SchemaEntry, gone: set[int]) -> bool:
+    return entry.type.startswith(_FOLLOWERS) and bool(entry.depends & gone)
+
+
+def _is_of_the_system(entry: SchemaEntry) -> bool:
+    if entry.schema != "-":
+        return False
+    return entry.type in _NOT_OF_THE_SCHEMAS or any(
+        entry.type == kind and entry.name.startswith(prefix) for kind, prefix in _OF_SYSTEM_OBJECTS
+    )
+
+
+def _document(entry: SchemaEntry) -> dict[str, object]:
+    return asdict(entry) | {"depends": sorted(entry.depends)}
 
 
 def pattern(name: str) -> str:
@@ -78,11 +119,14 @@ def pattern(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
 
-def read_entries(programs: ClientPrograms, archive: bytes, section: str) -> list[SchemaEntry]:
-    """Take one section (``pre-data`` or ``post-data``) of an archive apart, in the order of the dump.
+def read_entries(archive: bytes, section: str) -> list[SchemaEntry]:
+    """Return one section (``pre-data`` or ``post-data``) of an archive, in the order of the dump."""
+    found = json.loads(archive)[section]
+    return [SchemaEntry(**document | {"depends": frozenset(document["depends"])}) for document in found]
 
-    Raises DataRefused when what was parsed is not exactly what the table of contents lists.
-    """
+
+def _take_apart(programs: ClientPrograms, archive: bytes, section: str) -> list[SchemaEntry]:
+    """Parse a section of pg_dump's archive; it must be exactly what the table of contents lists."""
     text = programs.run("pg_restore", None, *_RESTORE_OPTIONS, f"--section={section}", data=archive).decode()
     headers = list(_HEADER.finditer(text))
     tail = list(_TAIL.finditer(text))
@@ -136,9 +180,19 @@ def compare_entries(expected: Iterable[SchemaEntry], found: Iterable[SchemaEntry
     lines = [f"{label} is missing" for label in left.keys() - right.keys()]
     lines += [f"{label} is not in the source" for label in right.keys() - left.keys()]
     lines += [
-        f"{label} is defined otherwise" for label in left.keys() & right.keys() if left[label] != right[label]
+        f"{label} is defined otherwise{_where(label, left[label], right[label])}"
+        for label in left.keys() & right.keys()
+        if left[label] != right[label]
     ]
     return sorted(lines)
+
+
+def _where(label: str, left: list[str], right: list[str]) -> str:
+    """Name the columns and constraints of a table that are concerned."""
+    if not label.startswith("TABLE ") or label.startswith("TABLE ATTACH "):
+        return ""
+    names = [name for one, other in zip(left, right, strict=False) for name in differing(one, other)]
+    return f": {', '.join(names)}" if names else ""
 
 
 def compare_names(expected: Iterable[SchemaEntry], found: Iterable[SchemaEntry]) -> list[str]:

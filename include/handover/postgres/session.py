@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg import sql
@@ -28,6 +29,8 @@ PINNED = {
     "bytea_output": "hex",
     "lc_monetary": "C",
     "array_nulls": "on",  # off reads a NULL in an array as the text 'NULL'
+    "transform_null_equals": "off",  # on reads `= NULL` in a definition as IS NULL
+    "quote_all_identifiers": "off",  # on changes the text of every definition
     "xmloption": "content",
     "search_path": "pg_catalog",
     "row_security": "off",
@@ -42,6 +45,9 @@ PINNED = {
 }
 # Timeouts that would end a long backup, each with the first server version that knows it.
 PINNED_SINCE = {"idle_session_timeout": ("0", 140000), "transaction_timeout": ("0", 170000)}
+# A superuser's session can, from this version on, keep event triggers from firing on what we create and drop;
+# only superusers can own one.
+EVENT_TRIGGERS_SINCE = 170000
 # Sorts of keys that no index serves, and index builds, are the long steps; two lanes of these fit easily.
 # random_page_cost as PostgreSQL ships it: a server tuned lower reads a table by its random key one page at
 # a time, where scanning and sorting takes half.
@@ -54,6 +60,9 @@ QUIET_LOG = {"log_min_messages": "fatal", "log_min_error_statement": "panic", "l
 LOCK_SECONDS = 30
 # A server that was restarted is back within this time; longer waits are the retry's business.
 CONNECT_SECONDS = 10
+# A peer that vanished without a word is noticed within two minutes, on either side: we stop waiting for its
+# answer, and the server gives up the receipt that a dead worker's session holds.
+KEEPALIVE = {"idle": 60, "interval": 10, "count": 6}
 _TRANSIENT_CLASSES = ("08", "57P", "40", "55P03", "53")
 _LOST = ("08", "57P")
 
@@ -125,9 +134,16 @@ def with_database(url: str, database: str) -> str:
     return make_conninfo(url, dbname=database)
 
 
+def keepalives() -> dict[str, Any]:
+    """Return connection parameters by which our side notices a vanished server."""
+    return {f"keepalives_{name}": value for name, value in KEEPALIVE.items()}
+
+
 def _open(url: str) -> Connection:
     try:
-        return psycopg.connect(url, connect_timeout=CONNECT_SECONDS, autocommit=True, prepare_threshold=None)
+        return psycopg.connect(
+            url, connect_timeout=CONNECT_SECONDS, autocommit=True, prepare_threshold=None, **keepalives()
+        )
     except psycopg.ProgrammingError:
         raise ConfigurationMissing(
             "a connection's address cannot be parsed", hint="expected postgresql://user:password@host/db"
@@ -165,10 +181,13 @@ def connect(url: str, *, read_only: bool = False) -> Connection:
     Raises ConfigurationMissing when the server refuses us, ConnectionLost when it is not there.
     """
     connection = _open(url)
-    pinned = {**PINNED, **TUNED, "default_transaction_read_only": "on" if read_only else "off"}
+    pinned = PINNED | TUNED | {f"tcp_keepalives_{name}": str(value) for name, value in KEEPALIVE.items()}
+    pinned |= {"default_transaction_read_only": "on" if read_only else "off"}
     pinned["lock_timeout"] = f"{LOCK_SECONDS}s" if read_only else "0"
     known = connection.info.server_version
     pinned |= {name: value for name, (value, since) in PINNED_SINCE.items() if known >= since}
+    if known >= EVENT_TRIGGERS_SINCE and connection.info.parameter_status("is_superuser") == "on":
+        pinned["event_triggers"] = "off"
     try:
         _set_all(connection, pinned)
         quiet_log(connection)

@@ -15,8 +15,12 @@ from pathlib import Path
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from handover.errors import Busy, ConfigurationMissing, ConnectionLost, DataRefused, HandoverError
+from handover.postgres.session import PINNED
 
 _LOST_SIGNS = ("connection to server", "server closed the connection", "terminating connection")
+
+# Defaults, checks and views are dumped as the session writes constants: a server's own way must not show.
+_PINNED = " ".join(f"-c {name}=" + value.replace(" ", r"\ ") for name, value in PINNED.items())
 
 
 class ClientPrograms:
@@ -55,6 +59,7 @@ class ClientPrograms:
         if url is not None:
             parts = conninfo_to_dict(url)
             environment["PGPASSWORD"] = str(parts.pop("password", "") or "")
+            parts["options"] = f"{parts.get('options') or ''} {_PINNED}".strip()
             command.append(f"--dbname={make_conninfo('', **parts)}")
         done = subprocess.run(command, input=data, capture_output=True, env=environment, check=False)
         if done.returncode != 0:

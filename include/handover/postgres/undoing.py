@@ -17,6 +17,13 @@ from handover.postgres.session import Connection, database_errors, fetch
 
 _SCHEMAS = "SELECT nspname FROM pg_namespace WHERE nspname = ANY(%s) ORDER BY 1"
 _EXTENSIONS = "SELECT extname FROM pg_extension ORDER BY 1"
+_PUBLICATIONS = "SELECT pubname FROM pg_publication ORDER BY 1"
+# Those that publish nothing but tables of the schemas, or nothing yet, as we make them.
+_OUR_PUBLICATIONS = """
+SELECT p.pubname FROM pg_publication p LEFT JOIN pg_publication_rel r ON r.prpubid = p.oid
+LEFT JOIN pg_class c ON c.oid = r.prrelid LEFT JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE NOT p.puballtables GROUP BY 1 HAVING coalesce(bool_and(n.nspname = ANY(%s)), true) ORDER BY 1
+"""
 # What stands directly in a schema, as DROP wants to hear it; parts of other objects go with them.
 _CONTENTS = """
 SELECT upper(CASE o.type WHEN 'composite type' THEN 'type' ELSE o.type END), o.identity
@@ -31,9 +38,10 @@ ORDER BY 1, 2
 
 
 def remember(connection: Connection, run: str, step: str, schemas: Iterable[str]) -> None:
-    """Write down, once, which schemas and extensions are there before a run creates any."""
+    """Write down, once, which schemas, extensions and publications are there before a run creates any."""
     there = [f"schema {name}" for (name,) in fetch(connection, _SCHEMAS, list(schemas))]
     there += [f"extension {name}" for (name,) in fetch(connection, _EXTENSIONS)]
+    there += [f"publication {name}" for (name,) in fetch(connection, _PUBLICATIONS)]
     with (
         database_errors("remembering what the target holds"),
         once(connection, run, f"{step}/before", "all") as todo,  # one transaction with those below
@@ -51,9 +59,14 @@ def undo(connection: Connection, run: str, step: str, schemas: Iterable[str]) ->
     if "all" not in before:
         drop_receipts(connection)
         return [f"schema {RECEIPTS_SCHEMA}"]
-    dropped = []
+    wanted, dropped = list(schemas), []
     with database_errors("taking back what the run created"):
-        for (name,) in fetch(connection, _SCHEMAS, list(schemas)):
+        # Casts, transforms and event triggers go with the functions and types that they rest on.
+        for (name,) in fetch(connection, _OUR_PUBLICATIONS, wanted):
+            if f"publication {name}" not in before:
+                connection.execute(sql.SQL("DROP PUBLICATION {}").format(sql.Identifier(str(name))))
+                dropped.append(f"publication {name}")
+        for (name,) in fetch(connection, _SCHEMAS, wanted):
             dropped += _undo_schema(connection, str(name), f"schema {name}" in before)
         for (name,) in fetch(connection, _EXTENSIONS):
             if f"extension {name}" not in before:

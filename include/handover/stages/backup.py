@@ -6,7 +6,6 @@ killed attempt and is removed when the backup is sealed, as are the files of voi
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import islice
@@ -21,7 +20,7 @@ from handover.postgres.ordering import ends, ordered_rows
 from handover.postgres.session import Connection, database_errors
 from handover.stages.context import Context
 from handover.stages.plan import Bounds, read_bounds
-from handover.stages.snapshot import latest_state, snapshot_session, wait_for_state
+from handover.stages.snapshot import snapshot_session, wait_for_state
 
 
 def backup_lane(context: Context, number: int) -> int:
@@ -35,13 +34,13 @@ def backup_lane(context: Context, number: int) -> int:
         progress.expect(
             sum(made.table(g.table).rows_estimate // made.table(g.table).groups for g in lane.groups), 0
         )
-        return _back_up(context, made, state, lane.groups, progress)
+        return back_up(context, made, state, lane.groups, progress)
 
 
-def _back_up(
+def back_up(
     context: Context, made: Plan, state: SnapshotState, groups: Iterable[Group], progress: Meter
 ) -> int:
-    finished = _finished_groups(context)
+    finished = finished_groups(context)
     with snapshot_session(context.source, state.snapshot) as connection:
         reader = _Reader(
             context=context,
@@ -49,10 +48,10 @@ def _back_up(
             plan=made,
             generation=state.generation,
             bounds=read_bounds(context, made),
-            done=_receipts(context, state.generation),
+            done=receipts_of(context, state.generation),
             progress=progress,
         )
-        return sum(reader.back_up(g, _group_key(state.generation, g) in finished) for g in groups)
+        return sum(reader.back_up(g, group_key(state.generation, g) in finished) for g in groups)
 
 
 @dataclass(frozen=True)
@@ -91,6 +90,7 @@ class _Reader:
         return receipts
 
     def _confirm(self, group: Group, receipts: list[ChunkReceipt]) -> None:
+        passing(CrashPoint.GROUP_UNRECORDED)
         self.context.record(
             "group-backed-up",
             {
@@ -100,7 +100,7 @@ class _Reader:
                 "rows": sum(receipt.rows for receipt in receipts),
                 "chunks": len(receipts),
             },
-            key=_group_key(self.generation, group),
+            key=group_key(self.generation, group),
         )
 
 
@@ -110,11 +110,11 @@ def _skip(stream: Iterator[memoryview | bytes], rows: int) -> None:
         pass
 
 
-def _group_key(generation: int, group: Group) -> str:
+def group_key(generation: int, group: Group) -> str:
     return f"g{generation}/{group.table}/{group.number}"
 
 
-def _finished_groups(context: Context) -> set[str]:
+def finished_groups(context: Context) -> set[str]:
     return {str(entry.key) for entry in context.entries("group-backed-up")}
 
 
@@ -141,7 +141,7 @@ def _store(context: Context, generation: int, group: Group, number: int, chunk: 
 
 def _adopt(context: Context, generation: int, mine: ChunkReceipt) -> ChunkReceipt:
     """Take over the receipt of another attempt that was faster; it must say the same of the rows."""
-    for theirs in _receipts(context, generation):
+    for theirs in receipts_of(context, generation):
         same = theirs.model_copy(update={"object": mine.object})
         if theirs.unit == mine.unit and same == mine:
             context.store.delete(mine.object.name)
@@ -152,69 +152,12 @@ def _adopt(context: Context, generation: int, mine: ChunkReceipt) -> ChunkReceip
     )
 
 
-def _receipts(context: Context, generation: int) -> list[ChunkReceipt]:
+def receipts_of(context: Context, generation: int) -> list[ChunkReceipt]:
     prefix = f"g{generation}/"
     found = [e for e in context.entries("chunk-backed-up") if str(e.key).startswith(prefix)]
     return sorted(
         (ChunkReceipt.model_validate(e.body) for e in found), key=lambda c: (c.table, c.group, c.chunk)
     )
-
-
-def seal_backup(context: Context) -> BackupIndex:
-    """Make the chunks of one generation a backup: complete it, write its index, remove debris."""
-    with context.step("seal") as progress:
-        if not context.entries("backup-sealed"):
-            made, state = context.plan(), latest_state(context)
-            finished = _finished_groups(context)
-            missing = [g for g in made.groups() if _group_key(state.generation, g) not in finished]
-            if missing:  # lanes that ended under a generation which is void now
-                _back_up(context, made, state, missing, progress)
-            _seal(context, made, state)
-            passing(CrashPoint.BACKUP_SEALED)
-        return read_index(context)
-
-
-def _seal(context: Context, made: Plan, state: SnapshotState) -> None:
-    index = BackupIndex(
-        case=context.case.case,
-        run=context.run,
-        plan=made,
-        bounds={label: tuple(found) for label, found in read_bounds(context, made).items()},
-        state=state,
-        chunks=tuple(_receipts(context, state.generation)),
-    )
-    text = json.dumps(index.document(), ensure_ascii=False).encode()
-    stored = context.put(context.label(state.generation, "index"), text, "index")
-    removed = _remove_debris(context, index, stored)
-    groups = made.groups()
-    passing(CrashPoint.INDEX_UNRECORDED)
-    context.record(
-        "backup-sealed",
-        {
-            "generation": state.generation,
-            "index": stored.document(),
-            "rows": index.rows(groups)[0],
-            "bytes": index.rows(groups)[1],
-            "chunks": len(index.chunks),
-            "debris_removed": removed,
-        },
-        key=f"g{state.generation}",
-    )
-
-
-def _remove_debris(context: Context, index: BackupIndex, stored: ObjectRef) -> int:
-    bounds = ObjectRef.model_validate(context.last("plan", "plan").body["bounds"])
-    kept = {
-        stored.name,
-        bounds.name,
-        index.state.schema_object.name,
-        index.state.large_objects_object.name,
-    } | {c.object.name for c in index.chunks}
-    context.store.remove_partial()
-    debris = [n for n in context.store.list(f"{context.case.case}/{context.run}/") if n not in kept]
-    for name in debris:
-        context.store.delete(name)
-    return len(debris)
 
 
 def abandon_backup(context: Context) -> None:

@@ -14,14 +14,17 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import VerificationFailed
 from handover.evidence.ledger import Entry
 from handover.evidence.manifest import statement, write_evidence
-from handover.model.backup import BackupIndex, ObjectRef
-from handover.model.plan import Group, Plan
+from handover.evidence.report import write_report
+from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef
+from handover.model.plan import Group, Plan, TablePlan
 from handover.postgres.receipts import drop_receipts
 from handover.postgres.session import connect
 from handover.settings import REPOSITORY
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.definitions import kept_definitions
+from handover.stages.expectations import target_faults
+from handover.stages.tally import reconciliation_faults, tallies
 from handover.stages.verify import OBJECTS, unit_of
 
 _PACKAGES = (
@@ -84,6 +87,8 @@ def missing_steps(context: Context) -> list[str]:
     ]
     if "plan" in kinds:
         reasons += _unverified(entries, context.plan())
+    if "migrated" in kinds:
+        reasons += [*reconciliation_faults(context), *target_faults(context)]
     return reasons + _failures(entries) if reasons else []
 
 
@@ -115,7 +120,7 @@ def _write(context: Context, status: str, reasons: list[str]) -> Path:
     predicate = _predicate(context, status, reasons, entries)
     attempts = sum(entry.kind == "run-closed" for entry in entries)
     name = context.run if attempts == 1 else f"{context.run}-{attempts}"
-    documents = {"case.json": _pretty(context.case.document())}
+    documents = {"case.json": _pretty(context.case.document()), **write_report(entries)}
     if any(e.kind == "plan" for e in entries):
         documents["plan.json"] = _pretty(context.plan().document())
     return write_evidence(
@@ -142,6 +147,7 @@ def _vault_files(context: Context, entries: list[Entry]) -> list[tuple[str, str]
         index.state.schema_object,
         index.state.large_objects_object,
         *(reference for _, reference in kept_definitions(context)),
+        *tallies(context, index.state.generation),
         *(chunk.object for chunk in index.chunks),
     ]
     return [(f"vault/{reference.name}", reference.sha256) for reference in references]
@@ -166,19 +172,20 @@ def _predicate(context: Context, status: str, reasons: list[str], entries: list[
 
 def _backup(index: BackupIndex) -> dict[str, object]:
     state = index.state
+    chunks: dict[str, list[ChunkReceipt]] = {table.id: [] for table in index.plan.tables}
+    for group in index.plan.groups():
+        chunks[group.table] += index.of(group)
     return {
         "schema_digest": index.plan.schema_digest,
         "plan_digest": index.plan.sha256_of_json(),
         "generation": state.generation,
         "sequences": len(state.sequences),
         "materialized_views": [view.document() for view in state.views],
-        "tables": [_table(index, table.id) for table in index.plan.tables],
+        "tables": [_table(table, chunks[table.id]) for table in index.plan.tables],
     }
 
 
-def _table(index: BackupIndex, table_id: str) -> dict[str, object]:
-    table = index.plan.table(table_id)
-    chunks = [c for g in index.plan.groups() if g.table == table_id for c in index.of(g)]
+def _table(table: TablePlan, chunks: list[ChunkReceipt]) -> dict[str, object]:
     return {
         "table": table.label,
         "format": table.format,

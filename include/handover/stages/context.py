@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from secrets import token_hex
 
-from handover.errors import CaseInvalid, HandoverError, KeyUnavailable, NotReady, Stopped, VaultCorrupt
+from handover.errors import CaseInvalid, HandoverError, KeyUnavailable, NotReady, VaultCorrupt
 from handover.evidence.digest import keyed
 from handover.evidence.ledger import Entry, Ledger
 from handover.evidence.progress import Meter, meter
@@ -19,6 +19,7 @@ from handover.model.case import Case, load_case
 from handover.model.plan import Plan
 from handover.postgres.tools import ClientPrograms
 from handover.settings import Settings
+from handover.stages.stopping import StopFlag
 from handover.vault.keyring import Keyring
 from handover.vault.roots import Purpose
 from handover.vault.segment import Label, open_segment, read_header, seal
@@ -26,7 +27,6 @@ from handover.vault.store import FolderStore, Store
 
 # Gives the URL of a connection by its id; the Airflow edge and the command line each bring their own.
 Resolver = Callable[[str], str]
-_STOP_KINDS = ("stop-requested", "stop-lifted", "run-opened")
 
 
 @dataclass(frozen=True)
@@ -65,14 +65,12 @@ class Context:
         return Plan.model_validate(self.last("plan", "plan").body["plan"])
 
     def honour_stop(self) -> None:
-        """Raise Stopped when somebody asked the case to stop after this run was opened."""
-        flags = self.ledger.entries(self.case.case, kinds=_STOP_KINDS)
-        mine = [flag for flag in flags if flag.kind != "run-opened" or flag.run == self.run]
-        if mine and mine[-1].kind == "stop-requested":
-            raise Stopped(
-                f"case {self.case.case} was told to stop",
-                hint=f"`handover stop {self.case.case} --lift`, then clear the failed tasks to go on",
-            )
+        """Raise Stopped when somebody asked the case to stop; looks at most once in a second."""
+        self._stop_flag.honour()
+
+    @cached_property
+    def _stop_flag(self) -> StopFlag:
+        return StopFlag(self.ledger, self.case.case, self.run)
 
     def require_open(self) -> None:
         """Raise NotReady when the run was aborted, CaseInvalid when its case file has changed."""

@@ -10,10 +10,10 @@ from __future__ import annotations
 from contextlib import closing
 
 from handover.model.backup import BackupIndex, ObjectRef
-from handover.postgres.schema import SchemaEntry, compare_entries, compare_names, dump_schema
+from handover.postgres.schema import SchemaEntry, compare_entries, compare_names
 from handover.postgres.session import connect, database_errors, major_version
 from handover.stages.context import Context
-from handover.stages.inventory import schema_entries
+from handover.stages.inventory import dump_definitions, schema_entries
 
 
 def compare_definitions(context: Context, index: BackupIndex, url: str) -> list[str]:
@@ -21,7 +21,7 @@ def compare_definitions(context: Context, index: BackupIndex, url: str) -> list[
 
     Without a scratch database of the same version (a restore on demand, elsewhere) only names are compared.
     """
-    found = schema_entries(context, dump_schema(context.programs, url, context.case.source.schemas))
+    found = schema_entries(context, dump_definitions(context, url))
     expected = _as_backed_up(context, index)
     major = _major(url)
     if major == index.state.major:
@@ -41,7 +41,7 @@ def keep_definitions(context: Context, index: BackupIndex, url: str) -> dict[str
     label = context.label(index.state.generation, _kind(major))
     for name in context.store.list(f"{context.folder(index.state.generation)}/{label.kind}-"):
         context.store.delete(name)  # of an attempt that was killed before its entry
-    archive = dump_schema(context.programs, url, context.case.source.schemas)
+    archive = dump_definitions(context, url)
     stored = context.put(label, archive, label.kind)
     return {"definitions": {"major": major, "object": stored.document()}}
 

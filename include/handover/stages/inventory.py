@@ -7,11 +7,20 @@ from contextlib import closing
 from handover.errors import ConfigurationMissing, ConnectionLost, PreflightFailed
 from handover.model.catalog import Catalog, Finding, Server
 from handover.postgres import preflight
-from handover.postgres.catalog import read_catalog, read_server, sorts_bytewise
+from handover.postgres.catalog import read_catalog, read_server
+from handover.postgres.declaring import check_reconciliation
+from handover.postgres.loose import check_loose
 from handover.postgres.receivers import check_receiver
 from handover.postgres.schema import SchemaEntry, dump_schema, read_entries, schema_digest
+from handover.postgres.scope import check_scope
 from handover.postgres.session import Connection, connect, database_errors
+from handover.postgres.surroundings import check_surroundings
+from handover.postgres.types import Servers
 from handover.stages.context import Context
+from handover.stages.estimating import check_space
+from handover.stages.expectations import check_expectations
+
+_UNREACHABLE = "unreachable:"
 
 
 def inventory(context: Context) -> Catalog:
@@ -28,11 +37,13 @@ def inventory(context: Context) -> Catalog:
             database_errors("reading the source's catalog"),
             closing(connect(context.source, read_only=True)) as source,
         ):
-            catalog = read_catalog(source, context.case.source.schemas, bytewise(context))
+            ends = servers(context)
+            catalog = read_catalog(source, context.case.source.schemas, Servers.of(ends))
         context.record(
             "inventory",
             {
                 "catalog": catalog.document(),
+                "target": ends[1].document(),
                 "schema_digest": current_schema_digest(context),
                 "acknowledged": [finding.id for finding in findings],
             },
@@ -43,6 +54,11 @@ def inventory(context: Context) -> Catalog:
 def is_acknowledged(context: Context, finding: Finding) -> bool:
     """Say whether the case accepts this finding by its id, where that is possible at all."""
     return finding.acknowledgeable and finding.id in context.case.acknowledge
+
+
+def is_unreachable(finding: Finding) -> bool:
+    """Say whether a finding is that a connection cannot be opened, so that nothing else was looked at."""
+    return finding.id.startswith(_UNREACHABLE)
 
 
 def preflight_failed(findings: list[Finding]) -> PreflightFailed:
@@ -82,7 +98,7 @@ def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
             opened.append(connect(url, read_only=True))
         except (ConfigurationMissing, ConnectionLost) as error:
             findings.append(
-                Finding(id=f"unreachable:{name}", message=f"{field}: {error.message}", remedy=error.hint)
+                Finding(id=f"{_UNREACHABLE}{name}", message=f"{field}: {error.message}", remedy=error.hint)
             )
     return findings
 
@@ -91,39 +107,47 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
     wanted = context.case.source
     schemas = list(wanted.schemas)
     ends = read_server(source), read_server(target), read_server(scratch)
-    catalog = read_catalog(source, schemas, bytewise=False)
+    catalog = read_catalog(source, schemas)
     return [
         *preflight.check_source(source, schemas, wanted.large_objects),
+        *check_scope(source, schemas),
+        *check_loose(source, {"target": target, "restore_test": scratch}, schemas),
+        *check_surroundings(source, target, schemas),
         *preflight.check_servers(*ends, context.programs.major()),
         *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
         *preflight.check_scratch(scratch, catalog.extensions),
         *check_receiver(source, target, schemas, wanted.large_objects, "target"),
         *check_receiver(source, scratch, schemas, wanted.large_objects, "restore_test"),
+        *check_space(context, source),
+        *check_reconciliation(source, context.case.reconciliation, schemas),
+        *check_expectations(context, source),
     ]
 
 
 def servers(context: Context) -> tuple[Server, Server, Server]:
-    """Return source, target and what a scratch database made from template0 would be."""
+    """Return source, target and what a scratch database made from template0 in UTF-8 would be."""
     with (
         database_errors("looking at the servers"),
         closing(connect(context.source)) as source,
         closing(connect(context.target)) as target,
         closing(connect(context.scratch)) as scratch,
     ):
-        return read_server(source), read_server(target), read_server(scratch, "template0")
+        made = read_server(scratch, "template0").model_copy(update={"encoding": "UTF8"})
+        return read_server(source), read_server(target), made
 
 
-def bytewise(context: Context) -> bool:
-    """Say whether plain text sorts byte by byte wherever this run reads it."""
-    return all(sorts_bytewise(server) for server in servers(context))
+def dump_definitions(context: Context, url: str, snapshot: str | None = None) -> bytes:
+    """Return an archive of the definitions that the case moves, as they are in a database."""
+    case = context.case
+    return dump_schema(context.programs, url, case.source.schemas, snapshot, case.acknowledge)
 
 
 def schema_entries(context: Context, archive: bytes) -> list[SchemaEntry]:
     """Return all objects of a schema archive."""
-    return [e for s in ("pre-data", "post-data") for e in read_entries(context.programs, archive, s)]
+    return [e for s in ("pre-data", "post-data") for e in read_entries(archive, s)]
 
 
 def current_schema_digest(context: Context) -> str:
     """Return the keyed digest of the source's definitions as they are now."""
-    archive = dump_schema(context.programs, context.source, context.case.source.schemas)
+    archive = dump_definitions(context, context.source)
     return context.digest(schema_digest(schema_entries(context, archive)))

@@ -6,10 +6,13 @@ Every effect is in one transaction with its receipt, so that any step may be kil
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections import deque
+from collections.abc import Iterable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
+from graphlib import CycleError, TopologicalSorter
+from queue import SimpleQueue
 
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy, DataRefused, VaultCorrupt
@@ -19,6 +22,7 @@ from handover.model.catalog import LargeObject
 from handover.model.plan import LARGE_OBJECTS, Group, TablePlan
 from handover.postgres.copying import Chunk, copy_into
 from handover.postgres.objects import (
+    adopt,
     create_extensions,
     describe_large_objects,
     load_large_objects,
@@ -59,12 +63,14 @@ def prepare(context: Context, index: BackupIndex, destination: Destination) -> N
     """Create receipts, extensions and every object that must be there before the rows."""
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
     with closing(connect(destination.url)) as connection:
-        create_receipts(connection)
-        remember(connection, context.run, destination.step, context.case.source.schemas)
+        with connection.transaction():  # a schema without a receipt would be nobody's: an abort must find it
+            create_receipts(connection)
+            remember(connection, context.run, destination.step, context.case.source.schemas)
+            passing(CrashPoint.RECEIPTS_UNCOMMITTED)
         with once(connection, context.run, f"{destination.step}/schema", "extensions") as todo:
             if todo:
                 create_extensions(connection, index.state.extensions)
-        for entry in read_entries(context.programs, archive, "pre-data"):
+        for entry in read_entries(archive, "pre-data"):
             _apply_once(context, connection, destination, entry)
 
 
@@ -135,7 +141,7 @@ def read_descriptions(context: Context, index: BackupIndex) -> list[LargeObject]
 def finish(context: Context, index: BackupIndex, destination: Destination) -> None:
     """Build indexes, keys and the rest in parallel, then set sequences and fill materialised views."""
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
-    entries = read_entries(context.programs, archive, "post-data")
+    entries = read_entries(archive, "post-data")
     _apply_in_parallel(context, destination, entries)
     passing(CrashPoint.OBJECTS_COMMITTED)
     with closing(connect(destination.url)) as connection:
@@ -143,6 +149,7 @@ def finish(context: Context, index: BackupIndex, destination: Destination) -> No
         describe_large_objects(connection, read_descriptions(context, index))
         with database_errors(f"{destination.step}: gathering statistics"):
             connection.execute("ANALYZE")
+        adopt(connection, index.state.view_settings)
         for view in index.state.views:
             context.honour_stop()
             if view.populated:
@@ -162,50 +169,54 @@ def _apply_once(
             passing(CrashPoint.OBJECT_UNCOMMITTED)
 
 
-def _apply_alone(context: Context, destination: Destination, entry: SchemaEntry) -> None:
-    """Create one object in a session of its own; a deadlock between keys is tried again."""
-    for attempt in range(1, ATTEMPTS_AT_A_KEY + 1):
-        try:
-            with closing(connect(destination.url)) as connection:
-                _apply_once(context, connection, destination, entry)
-            return
-        except Busy:
-            if attempt == ATTEMPTS_AT_A_KEY:
-                raise
+def _apply_alone(
+    context: Context, destination: Destination, sessions: SimpleQueue[Connection], entry: SchemaEntry
+) -> None:
+    """Create one object in a session that is free; a deadlock between keys is tried again."""
+    connection = sessions.get()
+    try:
+        for attempt in range(1, ATTEMPTS_AT_A_KEY + 1):
+            try:
+                return _apply_once(context, connection, destination, entry)
+            except Busy:
+                if attempt == ATTEMPTS_AT_A_KEY:
+                    raise
+    finally:
+        sessions.put(connection)
 
 
 def _apply_in_parallel(context: Context, destination: Destination, entries: list[SchemaEntry]) -> None:
     """Create objects as soon as all that they rest on are there, as many at once as the case has lanes."""
-    waiting = {entry.id: entry for entry in entries}
+    by_id = {entry.id: entry for entry in entries}
+    order = _order(destination, by_id)
+    ready: deque[int] = deque()
     running: dict[Future[None], int] = {}
-    with ThreadPoolExecutor(context.case.lanes) as pool:
-        try:
-            while waiting or running:
-                _start_ready(context, destination, pool, waiting, running)
-                for future in wait(running, return_when=FIRST_COMPLETED).done:
-                    del running[future]
-                    future.result()
-                    context.honour_stop()
-        finally:
-            for future in running:
-                future.cancel()
+    sessions: SimpleQueue[Connection] = SimpleQueue()
+    with ExitStack() as opened, ThreadPoolExecutor(context.case.lanes) as pool:
+        for _ in range(min(context.case.lanes, len(entries))):
+            sessions.put(opened.enter_context(closing(connect(destination.url))))
+        while order.is_active():
+            ready.extend(order.get_ready())
+            # No more than can run: waiting for thousands of futures costs more than what they do.
+            while ready and len(running) < context.case.lanes:
+                entry = by_id[ready.popleft()]
+                running[pool.submit(_apply_alone, context, destination, sessions, entry)] = entry.id
+            for future in wait(running, return_when=FIRST_COMPLETED).done:
+                order.done(running.pop(future))
+                future.result()
+                context.honour_stop()
 
 
-def _start_ready(
-    context: Context,
-    destination: Destination,
-    pool: ThreadPoolExecutor,
-    waiting: dict[int, SchemaEntry],
-    running: dict[Future[None], int],
-) -> None:
-    busy = set(waiting) | set(running.values())
-    ready = [e for e in waiting.values() if not e.depends & busy - {e.id}]
-    if not ready and not running:
+def _order(destination: Destination, entries: Mapping[int, SchemaEntry]) -> TopologicalSorter[int]:
+    """Return what says which objects may be created next."""
+    order = TopologicalSorter({e.id: e.depends & entries.keys() - {e.id} for e in entries.values()})
+    try:
+        order.prepare()
+    except CycleError as problem:
+        labels = [entries[number].label for number in problem.args[1][1:]]
         raise DataRefused(
-            f"{destination.step}: {len(waiting)} schema objects wait for each other",
+            f"{destination.step}: {len(labels)} schema objects wait for each other",
             hint="drop the circular dependency in the source, or report this schema",
-            objects=[entry.label for entry in waiting.values()],
-        )
-    for entry in ready:
-        del waiting[entry.id]
-        running[pool.submit(_apply_alone, context, destination, entry)] = entry.id
+            objects=labels,
+        ) from None
+    return order

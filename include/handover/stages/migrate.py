@@ -5,14 +5,16 @@ from __future__ import annotations
 from contextlib import closing
 
 from handover.crashpoints import CrashPoint, passing
-from handover.errors import NotReady
+from handover.errors import NotReady, VerificationFailed
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
 from handover.postgres.session import connect, database_errors
 from handover.stages.backup import read_index
 from handover.stages.context import Context
+from handover.stages.expectations import source_faults
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination, finish, load_groups, prepare
+from handover.stages.tally import source_reconciliation_faults
 
 STEP = "migrate"
 
@@ -33,9 +35,13 @@ def _proven_index(context: Context) -> BackupIndex:
 
 
 def prepare_target(context: Context) -> None:
-    """Create schemas, types and tables in the target, which must still be empty."""
+    """Create schemas, types and tables in the target, which must still be empty.
+
+    Raises VerificationFailed when the source's own rows are not what the case expects of them.
+    """
     with context.step("prepare"):
         index = _proven_index(context)
+        _refuse_faulty_source(context)
         with database_errors("looking at the target"), closing(connect(context.target)) as target:
             schemas = list(context.case.source.schemas)
             findings = list(
@@ -47,6 +53,17 @@ def prepare_target(context: Context) -> None:
         if blocking:
             raise preflight_failed(blocking)
         prepare(context, index, target_of(context))
+
+
+def _refuse_faulty_source(context: Context) -> None:
+    faults = [*source_faults(context), *source_reconciliation_faults(context)]
+    if faults:
+        raise VerificationFailed(
+            "the source's own rows are not what is expected of them:\n  " + "\n  ".join(faults),
+            hint="correct them in the source, or list what is accepted under acknowledge in the case file "
+            "(expectation:ID, reconciliation:NAME); then start a new run",
+            differences=faults,
+        )
 
 
 def migrate_lane(context: Context, number: int) -> int:

@@ -55,14 +55,8 @@ def _draw(context: Context, catalog: Catalog) -> Bounds:
 
         def of(table: Table) -> list[Bound]:
             with database_errors(f"drawing bounds of {table.label}"):
-                return draw_bounds(
-                    source,
-                    table.schema_name,
-                    table.name,
-                    table.key,
-                    wanted[table.label],
-                    table.rows_estimate or table.bytes // BYTES_A_ROW,
-                )
+                rows = table.rows_estimate or table.bytes // BYTES_A_ROW
+                return draw_bounds(source, table, wanted[table.label], rows)
 
         return {table.label: of(table) for table in catalog.tables if wanted[table.label] > 1}
 

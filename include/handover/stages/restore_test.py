@@ -16,9 +16,10 @@ from handover.model.backup import BackupIndex
 from handover.model.plan import Group
 from handover.postgres.session import connect, database_errors, with_database
 from handover.stages.backup import read_index
-from handover.stages.comparing import compare_group, compare_objects
+from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
 from handover.stages.definitions import keep_definitions
+from handover.stages.expectations import profile
 from handover.stages.loading import Destination, finish, load_groups, prepare
 
 STEP = "restore-test"
@@ -33,12 +34,16 @@ def restore_test(context: Context) -> None:
         progress.expect(*index.rows(index.plan.groups()))
         name = scratch_name(context)
         drop_database(context, name)
+        kept: dict[str, object] = {}
         try:
             create_database(context, name)
             passing(CrashPoint.SCRATCH_CREATED)
             destination = Destination(with_database(context.scratch, name), STEP)
             differences = restore_and_compare(context, index, destination, progress)
-            kept = {} if differences else keep_definitions(context, index, destination.url)
+            if not differences:
+                kept = keep_definitions(context, index, destination.url)
+                # Equal to the source at its snapshot: what is wrong with these rows was wrong before.
+                profile(context, index, destination, "source")
         finally:
             drop_database(context, name)
         body = {"generation": index.state.generation, "differences": differences}
@@ -66,8 +71,9 @@ def restore_and_compare(
     lines: list[str] = []
 
     def compare(groups: tuple[Group, ...]) -> None:
-        for group in groups:
-            lines.extend(compare_group(context, index, destination, group))
+        with closing(Reader(destination)) as reader:
+            for group in groups:
+                lines.extend(compare_group(context, index, reader, group))
 
     _in_lanes(context, index, compare)
     return lines + compare_objects(context, index, destination)

@@ -22,19 +22,19 @@ from handover.model.catalog import Catalog, MaterializedView
 from handover.model.plan import TablePlan
 from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
-from handover.postgres.objects import read_large_objects, view_definition, view_rows
-from handover.postgres.schema import dump_schema, schema_digest
+from handover.postgres.objects import adopt, own_settings, read_large_objects, view_definition, view_rows
+from handover.postgres.ordering import rows_of
+from handover.postgres.schema import schema_digest
 from handover.postgres.session import (
     Connection,
     connect,
     database_errors,
     fetch,
     major_version,
-    qualified,
     stripped,
 )
 from handover.stages.context import Context
-from handover.stages.inventory import schema_entries
+from handover.stages.inventory import dump_definitions, schema_entries
 from handover.stages.rolling import rolling_digest
 
 # The ledger is asked this often; it answers in a millisecond.
@@ -77,7 +77,7 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
         if table.name:
             _lock(holder, table)
     snapshot = str(fetch(holder, "SELECT pg_export_snapshot()")[0][0])
-    archive = dump_schema(context.programs, context.source, context.case.source.schemas, snapshot)
+    archive = dump_definitions(context, context.source, snapshot)
     if context.digest(schema_digest(schema_entries(context, archive))) != plan.schema_digest:
         raise _schema_changed()
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
@@ -90,14 +90,14 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
         large_objects_object=_describe_large_objects(context, holder, generation),
         sequences=read_sequences(holder, context.case.source.schemas),
         views=tuple(_view(context, snapshot, view) for view in catalog.materialized_views),
+        view_settings=own_settings(holder),
         extensions=catalog.extensions,
     )
 
 
 def _lock(holder: Connection, table: TablePlan) -> None:
-    name = qualified(table.schema_name, table.name)
     try:
-        holder.execute(sql.SQL("LOCK TABLE ONLY {} IN ACCESS SHARE MODE").format(name))
+        holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(rows_of(table)))
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
         raise _schema_changed() from None
 
@@ -126,6 +126,7 @@ def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceip
         database_errors(f"reading {view.schema_name}.{view.name}"),
     ):
         query = view_rows(view_definition(connection, view.schema_name, view.name))
+        adopt(connection, own_settings(connection))
         rows, digest = rolling_digest(cut_by_size(read_rows(connection, query, "text")))
     return ViewReceipt(**names, populated=True, rows=rows, digest=context.digest(digest))
 

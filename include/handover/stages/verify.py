@@ -5,14 +5,17 @@ Every verification is written down, good or bad; only the latest of each group c
 
 from __future__ import annotations
 
+from contextlib import closing
+
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import DataRefused, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.model.plan import Group
 from handover.stages.backup import read_index
-from handover.stages.comparing import compare_group, compare_objects
+from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
+from handover.stages.expectations import profile, target_faults
 from handover.stages.migrate import target_of
 
 OBJECTS = "objects"
@@ -30,18 +33,21 @@ def verify_lane(context: Context, number: int) -> int:
         groups = index.plan.lanes[number].groups
         progress.expect(*index.rows(groups))
         differences: list[str] = []
-        for group in groups:
-            found = _compare(context, index, group, progress)
-            _write_down(context, index, unit_of(group), found)
-            differences += found
+        with closing(Reader(target_of(context))) as reader:
+            for group in groups:
+                found = _compare(context, index, reader, group, progress)
+                _write_down(context, index, unit_of(group), found)
+                differences += found
         _refuse(differences)
         return index.rows(groups)[0]
 
 
-def _compare(context: Context, index: BackupIndex, group: Group, progress: Meter) -> list[str]:
+def _compare(
+    context: Context, index: BackupIndex, reader: Reader, group: Group, progress: Meter
+) -> list[str]:
     """Compare one group; a table that is gone or closed to us is a finding like any other."""
     try:
-        return compare_group(context, index, target_of(context), group, progress)
+        return compare_group(context, index, reader, group, progress)
     except DataRefused as refused:
         return [refused.message]
 
@@ -53,6 +59,14 @@ def verify_objects(context: Context) -> None:
         differences = compare_objects(context, index, target_of(context))
         _write_down(context, index, OBJECTS, differences)
         _refuse(differences)
+
+
+def verify_expectations(context: Context) -> None:
+    """Hold the target against the suites of the source; a row that fails in one alone came with the move."""
+    index = read_index(context)
+    profile(context, index, target_of(context), "target")
+    with context.step("expectations"):
+        _refuse(target_faults(context))
 
 
 def _write_down(context: Context, index: BackupIndex, unit: str, differences: list[str]) -> None:

@@ -6,6 +6,7 @@ import errno
 import os
 from pathlib import Path
 
+from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy, ConfigurationMissing, HandoverError
 
 PRIVATE_FILE = 0o600
@@ -56,13 +57,14 @@ def write_synced(handle: int, data: bytes) -> None:
 
 
 def replace_private(path: Path, data: bytes) -> None:
-    """Put ``data`` under ``path`` in one step, whether or not there was a file before."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.new")
+    """Put ``data`` under ``path`` in one step, whether or not there was a file; the caller holds a lock."""
+    partial = path.with_name(f".{path.name}.new")  # one name: what a killed process left is replaced as well
     partial.unlink(missing_ok=True)
     handle = create_private(partial)
     try:
         write_synced(handle, data)
     finally:
         os.close(handle)
+    passing(CrashPoint.KEYRING_UNREPLACED)
     partial.replace(path)
     sync_folder(path.parent)
