@@ -78,6 +78,8 @@ with DAG(
     def tally() -> None:
         from handover.stages.tally import tally_source
 
+        if is_dry_run():
+            raise AirflowSkipException("dry run: nothing is read")
         run_stage(tally_source)
 
     @task(pool=SOURCE)

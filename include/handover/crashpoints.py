@@ -31,6 +31,7 @@ class CrashPoint(StrEnum):
     OBJECT_UNCOMMITTED = "a table, index or key is made, not committed"
     OBJECTS_COMMITTED = "all objects are there, sequences and views are not"
     TARGET_UNRECORDED = "the target is complete, the ledger does not know"
+    REPAIR_UNCOMMITTED = "rows that differed are mended, not committed"
     COMPARISON_UNRECORDED = "a group was compared, the ledger does not know"
     RECONCILED_UNRECORDED = "both sides' figures were reconciled, the ledger does not know"
     EXPECTATIONS_UNRECORDED = "one side was held against its suites, the ledger does not know"

@@ -51,6 +51,19 @@ def merged(tables: dict[str, list[T]]) -> dict[str, list[T]]:
     return found
 
 
+# Rows that break what was declared NOT VALID or NOT ENFORCED move as they are, once somebody has said so.
+ACCEPTED = [
+    f"expectation:s.{name}"
+    for name in (
+        "constrained/too_late/check",
+        "constrained/unenforced/check",
+        "referring/maybe_null/not_null",
+        "referring/tied/not_null",
+        "referring/referring_p_fkey/foreign_key",
+    )
+]
+
+
 def test_the_zoo_arrives(runner: Runner) -> None:
     source, target = runner.urls["src"], runner.urls["dst"]
     with psycopg.connect(source) as connection:
@@ -59,7 +72,7 @@ def test_the_zoo_arrives(runner: Runner) -> None:
         target,
         "CREATE SCHEMA others; CREATE TABLE others.kept (); CREATE PUBLICATION kept FOR TABLE others.kept",
     )
-    transferred(runner.open(source={"connection": "src", "schemas": SCHEMAS}))
+    transferred(runner.open(source={"connection": "src", "schemas": SCHEMAS}, acknowledge=ACCEPTED))
     run_sql(target, "DROP SCHEMA others CASCADE; DROP PUBLICATION kept")
     assert_equal(source, target)
 

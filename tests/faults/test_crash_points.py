@@ -1,5 +1,7 @@
 """Killed at each point that the engine names and repeated, a run ends as if nothing had been."""
 
+from contextlib import suppress
+
 import pytest
 
 from e2e.test_abort import BEFORE, state
@@ -9,7 +11,10 @@ from fixtures.contents import run_sql
 from fixtures.drive import Drive, Fault
 from fixtures.runs import Runner
 from handover.crashpoints import CrashPoint
+from handover.errors import VerificationFailed
 from handover.stages.abort import abort_run
+from handover.stages.migrate import finish_target
+from handover.stages.verify import verify_lane
 
 # For each point the tasks that die there, and at which passing.
 CASES: dict[CrashPoint, dict[str, int]] = {
@@ -62,7 +67,7 @@ ABORTING = {
 
 
 def test_every_point_has_a_case() -> None:
-    assert CASES.keys() | ABORTING.keys() == set(CrashPoint)
+    assert CASES.keys() | ABORTING.keys() | {CrashPoint.REPAIR_UNCOMMITTED} == set(CrashPoint)
 
 
 @pytest.mark.parametrize("point", CASES, ids=lambda point: point.name)
@@ -85,3 +90,19 @@ def test_abort_killed_there_and_repeated(world: Runner, point: CrashPoint) -> No
     abort_run(world.open(lanes=2))
     assert state(world, context) == before
     assert abort_run(world.open(lanes=2)) == []
+
+
+def test_repair_killed_there_and_repeated(world: Runner) -> None:
+    drive = Drive(world)
+    drive.go({}, last="finish")
+    run_sql(world.urls["dst"], "DELETE FROM s.keyless WHERE a < 10; UPDATE s.a SET t = 'wrong' WHERE id = 7")
+    context = world.open(lanes=2)
+    for number in range(2):
+        with suppress(VerificationFailed):
+            verify_lane(context, number)
+    with start(world, "finish_target", pause_at="point:REPAIR_UNCOMMITTED:2") as mending:
+        mending.reached()
+        mending.kill()
+    finish_target(context)
+    drive.go({})
+    assert audit(world, drive.moments) == []

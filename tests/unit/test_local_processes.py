@@ -78,12 +78,27 @@ def test_children_are_stopped_when_their_leader_is_gone(service: Service) -> Non
     assert not alive(child)
 
 
+def test_children_of_a_dead_leader_are_stopped_with_its_successor(service: Service) -> None:
+    """As a scheduler's tasks go on when it dies and another one is started."""
+    start(service)
+    leader, child = sorted(family(service))
+    os.kill(leader, 9)
+    while service.is_running():
+        time.sleep(0.02)
+    service.log.write_text("")
+    start(service)
+    successors = family(service)
+    assert alive(child)
+    service.stop()
+    assert not any(alive(pid) for pid in (child, *successors))
+
+
 def test_a_number_that_belongs_to_somebody_else_by_now_is_left_alone(service: Service) -> None:
     with subprocess.Popen(
         [sys.executable, "-c", "input()"], stdin=subprocess.PIPE, start_new_session=True
     ) as other:
         boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-        service.record_file.write_text(json.dumps({"pid": other.pid, "started": 1, "boot": boot}))
+        service.record_file.write_text(json.dumps([{"pid": other.pid, "started": 1, "boot": boot}]))
         assert not service.is_running()
         service.stop()
         assert other.poll() is None

@@ -51,6 +51,12 @@ def test_a_gap_too_large_to_wait_for_is_told_by_its_place(monkeypatch: pytest.Mo
     assert lines == ["s.t: row with id = 2 and many rows from there on are missing or too many"]
 
 
+def test_many_equal_rows_do_not_wait_without_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(narrowing, "MOST_WAITING", 10_000)
+    (line,) = told([*rows(*[1] * 500), *rows(2)], rows(*range(3, 600)), key=())
+    assert line.endswith(" and many rows from there on are missing or too many")
+
+
 def test_a_few_rows_may_wait_however_large_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(narrowing, "MOST_WAITING", 1)
     assert told(rows(1, 2, 3, 4), rows(1, 3, 4)) == missing(2)

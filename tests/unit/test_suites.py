@@ -106,6 +106,16 @@ def test_a_partitioned_table_stands_for_its_partitions(tmp_path: Path) -> None:
     assert [rule.id for rule in found] == ["s.p1/name/not_null", "s.p2/name/not_null"]
 
 
+def test_a_partitioned_table_that_moves_as_one_stands_for_itself(tmp_path: Path) -> None:
+    """As a table does whose rows may lie in other partitions in the target."""
+    parts = [facts("s", name, ancestors=(("s", "person"),)) for name in ("p1", "p2")]
+    root = facts("s", "person").model_copy(update={"partitioned": True})
+    write(tmp_path, NOT_NULL)
+    tables = {table.table: table for table in (*parts, root)}
+    found = make_rules(tables, {root.table: 7}, load_suites(tmp_path, ["mine"]))
+    assert {rule.table for rule in found} == {"person"} and len(found) > 1
+
+
 def test_a_table_with_dots_in_its_name(tmp_path: Path) -> None:
     write(tmp_path, NOT_NULL | {"meta": {"table": ["a.b", "c"]}}, NOT_NULL | {"meta": {"table": "a.b.d"}})
     tables = [facts("a.b", "c"), facts("a", "b.c"), facts("a", "b.d")]

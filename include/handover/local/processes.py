@@ -67,23 +67,25 @@ class Service:
         _CHILDREN.append(child)
         seen = _look(child.pid)
         record = Record(child.pid, seen.started if seen else 0, _boot())
-        self.record_file.write_text(json.dumps(asdict(record)))
+        # Of one that died its children may go on, as a scheduler's tasks do; they are stopped with the rest.
+        left = [earlier for earlier in self._records() if _members(earlier)]
+        self.record_file.write_text(json.dumps([asdict(each) for each in (*left, record)]))
 
     def is_running(self) -> bool:
-        record = self._record()
-        return record is not None and _is_same(_look(record.pid), record)
+        records = self._records()
+        return bool(records) and _is_same(_look(records[-1].pid), records[-1])
 
     def stop(self) -> None:
-        """End it and every process of its session: the first is asked, what is left then is made to."""
-        record = self._record()
-        if record is None:
+        """End it and every process of its sessions: the first is asked, what is left then is made to."""
+        records = self._records()
+        if not records:
             return
         if self.is_running():
-            os.kill(record.pid, signal.SIGTERM)
+            os.kill(records[-1].pid, signal.SIGTERM)
         deadline = time.monotonic() + GRACE_SECONDS
         while self.is_running() and time.monotonic() < deadline:
             time.sleep(_PAUSE_SECONDS)
-        while left := _members(record):
+        while left := [process for record in records for process in _members(record)]:
             for process in left:
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(process.pid, signal.SIGKILL)
@@ -96,11 +98,12 @@ class Service:
             return ""
         return "\n".join(self.log.read_text(errors="replace").splitlines()[-_LAST_LINES:])
 
-    def _record(self) -> Record | None:
+    def _records(self) -> list[Record]:
+        """Return the sessions that were started since the machine was, the latest last."""
         if not self.record_file.exists():
-            return None
-        record = Record(**json.loads(self.record_file.read_text()))
-        return record if record.boot == _boot() else None
+            return []
+        found = [Record(**each) for each in json.loads(self.record_file.read_text())]
+        return [record for record in found if record.boot == _boot()]
 
 
 def _boot() -> str:

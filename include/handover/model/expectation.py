@@ -39,9 +39,9 @@ class ForeignKey(Frozen):
 
 
 class TableFacts(Frozen):
-    """What one table that holds rows declares about them. ``checks`` gives the expression by name.
+    """What a table declares about its rows. ``checks`` gives the expression by name.
 
-    ``ancestors`` are the partitioned tables above a partition, by which suites may name it.
+    ``partitioned``: its rows are those of its partitions. ``ancestors`` are the partitioned tables above a partition, by which suites may name it.
     """
 
     schema_name: str
@@ -50,6 +50,7 @@ class TableFacts(Frozen):
     unique: tuple[tuple[str, ...], ...]
     foreign_keys: tuple[ForeignKey, ...]
     checks: dict[str, str]
+    partitioned: bool = False
     ancestors: tuple[TableName, ...]
 
     @property

@@ -60,13 +60,14 @@ def _literals(key: tuple[KeyColumn, ...], bound: Bound) -> sql.Composable:
     return sql.SQL(", ").join(parts)
 
 
-def _between(key: tuple[KeyColumn, ...], lower: Bound | None, upper: Bound | None) -> sql.Composable:
+def within(key: tuple[KeyColumn, ...], lower: Bound | None, upper: Bound | None) -> sql.Composable:
+    """Return the condition that a row of the alias ``t`` lies between two bounds."""
     row = sql.SQL("ROW({})").format(order_by(key))
     tests = []
     for sign, bound in ((">=", lower), ("<", upper)):
         if bound is not None:
             tests.append(sql.SQL("{} {} ROW({})").format(row, sql.SQL(sign), _literals(key, bound)))
-    return sql.SQL(" WHERE ") + sql.SQL(" AND ").join(tests) if tests else sql.SQL("")
+    return sql.SQL(" AND ").join(tests) if tests else sql.SQL("true")
 
 
 def ordered_rows(table: TablePlan, lower: Bound | None = None, upper: Bound | None = None) -> sql.Composable:
@@ -74,10 +75,10 @@ def ordered_rows(table: TablePlan, lower: Bound | None = None, upper: Bound | No
     if table.id == LARGE_OBJECTS:
         return _LARGE_OBJECTS
     columns = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(c)) for c in table.columns)
-    return sql.SQL("SELECT {} FROM {} AS t{} ORDER BY {}").format(
+    return sql.SQL("SELECT {} FROM {} AS t WHERE {} ORDER BY {}").format(
         columns,
         rows_of(table),
-        _between(table.key, lower, upper),
+        within(table.key, lower, upper),
         order_by(table.key, table.row_order),
     )
 

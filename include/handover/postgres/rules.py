@@ -14,8 +14,9 @@ from handover.model.expectation import ColumnFact, ForeignKey, TableFacts, Table
 from handover.postgres.session import Connection, fetch
 
 _TABLES = """
-SELECT c.oid::bigint, n.nspname, c.relname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND n.nspname = ANY(%s)
+SELECT c.oid::bigint, n.nspname, c.relname, c.relkind = 'p'
+FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname = ANY(%s)
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                   AND d.deptype = 'e')
 """
@@ -72,7 +73,7 @@ def read_facts(connection: Connection, schemas: Iterable[str]) -> dict[TableName
         for query in (_COLUMNS, _UNIQUE, _FOREIGN_KEYS, _CHECKS, _ANCESTORS)
     )
     found = {}
-    for oid, schema, name in tables:
+    for oid, schema, name, partitioned in tables:
         found[str(schema), str(name)] = TableFacts(
             schema_name=str(schema),
             name=str(name),
@@ -83,6 +84,7 @@ def read_facts(connection: Connection, schemas: Iterable[str]) -> dict[TableName
             unique=tuple(tuple(cast(list[str], names)) for (names,) in unique[oid]),
             foreign_keys=tuple(map(_foreign_key, keys[oid])),
             checks={str(check): str(expression) for check, expression in checks[oid]},
+            partitioned=bool(partitioned),
             ancestors=tuple((str(above), str(parent)) for above, parent in ancestors[oid]),
         )
     return found

@@ -185,11 +185,10 @@ def _batch(engine: Questions, table: TableFacts, rules: Sequence[Rule]) -> Batch
         sa.cast(source.c[f.name], sa.Text).label(sa.quoted_name(f.name, True)) if f.enum else source.c[f.name]
         for f in facts
     ]
+    query = sa.select(*(shown or [sa.literal(1).label("row")])).select_from(source)
     data = SqlAlchemyBatchData(
         execution_engine=engine,
-        selectable=sa.select(*(shown or [sa.literal(1).label("row")]))
-        .select_from(source)
-        .with_hint(source, "ONLY", "postgresql"),
+        selectable=query if table.partitioned else query.with_hint(source, "ONLY", "postgresql"),
         create_temp_table=False,
         use_quoted_name=True,
         source_table_name=name,

@@ -66,7 +66,8 @@ class Kind(Frozen):
 
 def only(table: TableFacts) -> sql.Composed:
     """Return the table without inheriting ones, under its own name: a check may refer to its whole row."""
-    return sql.SQL("ONLY {} AS {}").format(qualified(*table.table), sql.Identifier(table.name))
+    alone = sql.SQL("" if table.partitioned else "ONLY ")
+    return sql.SQL("{}{} AS {}").format(alone, qualified(*table.table), sql.Identifier(table.name))
 
 
 def column_of(table: TableFacts, name: str) -> sql.Composed:

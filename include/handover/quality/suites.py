@@ -132,19 +132,22 @@ def make_rules(
 ) -> list[Rule]:
     """Return all rules: of the inventory, with ``rows`` as backed up by table, and of the written suites.
 
-    Where both say the same, the written one stands. A partitioned table stands for its partitions.
+    Where both say the same, the written one stands. A partitioned table stands for its partitions,
+    unless it was backed up as one table.
     """
     made: dict[str, Rule] = {}
     for name in sorted(rows):
         for kind in _declared(facts[name], rows[name]):
             _add(made, name, kind, INVENTORY, "critical")
-    partitions: dict[TableName, list[TableName]] = defaultdict(list)
-    for table in facts.values():
-        for ancestor in table.ancestors:
-            partitions[ancestor].append(table.table)
+    units = [name for name, table in facts.items() if not table.partitioned or name in rows]
+    parts: dict[TableName, list[TableName]] = {name: [name] for name in rows}
+    for name in units:
+        for ancestor in facts[name].ancestors:
+            if ancestor not in rows:
+                parts.setdefault(ancestor, []).append(name)
     for suite in suites:
         for expectation in suite.expectations:
-            for name in _tables(expectation.table, facts, partitions):
+            for name in _tables(expectation.table, facts, parts):
                 _add(made, name, _kind(expectation), suite.name, expectation.severity)
     return sorted(made.values(), key=lambda rule: (rule.schema_name, rule.table))
 
@@ -166,12 +169,12 @@ def _declared(table: TableFacts, rows: int) -> Iterator[Kind]:
 def _tables(
     wanted: str | TableName,
     facts: Mapping[TableName, TableFacts],
-    partitions: Mapping[TableName, list[TableName]],
+    parts: Mapping[TableName, list[TableName]],
 ) -> list[TableName]:
     """Return the tables that a suite means; a name that nothing has stays, to fail by that name."""
-    found = [name for name in [*facts, *partitions] if wanted in (name, ".".join(name))]
+    found = [name for name in dict.fromkeys([*facts, *parts]) if wanted in (name, ".".join(name))]
     if found:
-        return [part for name in found for part in sorted(partitions.get(name, [name]))]
+        return [part for name in found for part in sorted(parts.get(name, [name]))]
     if not isinstance(wanted, str):
         return [wanted]
     schema, _, table = wanted.partition(".")

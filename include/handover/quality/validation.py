@@ -76,7 +76,11 @@ def _of_table(database: Database, ask: Ask, table: TableFacts | None, rules: Seq
         return outcomes
     counts = {rule.id: _count(table, rule) for rule in askable}
     counted = [rule.id for rule in askable if kind_of(rule).counted]
-    answers = ask(table, askable, {name: counts[name].as_string(database.connection) for name in counted})
+    queries = {name: counts[name].as_string(database.connection) for name in counts}
+    answers = ask(table, askable, {name: queries[name] for name in counted})
+    unanswered = [rule for rule in askable if answers[rule.id] is None and rule.id not in counted]
+    if unanswered:  # names that Great Expectations cannot quote: it then asks by our query
+        answers = {**answers, **ask(table, unanswered, {rule.id: queries[rule.id] for rule in unanswered})}
     for rule in askable:
         answer = answers[rule.id]
         outcomes.append(

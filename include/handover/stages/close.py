@@ -25,7 +25,7 @@ from handover.stages.context import Context
 from handover.stages.definitions import kept_definitions
 from handover.stages.expectations import target_faults
 from handover.stages.tally import reconciliation_faults, tallies
-from handover.stages.verify import OBJECTS, unit_of
+from handover.stages.units import OBJECTS, unit_of
 
 _PACKAGES = (
     "apache-airflow",

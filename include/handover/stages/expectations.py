@@ -39,7 +39,7 @@ def profile(context: Context, index: BackupIndex, destination: Destination, side
     Raises CaseInvalid for a suite that cannot be read, ConnectionLost when nothing could be learnt.
     """
     with (
-        context.step(STAGE, side) as progress,
+        context.step(f"{STAGE}_{side}") as progress,
         database_errors(f"{destination.step}: reading what the schema declares"),
         closing(connect(destination.url, read_only=True)) as connection,
     ):

@@ -14,6 +14,7 @@ from handover.stages.context import Context
 from handover.stages.expectations import source_faults
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination, finish, load_groups, prepare
+from handover.stages.repair import repair
 from handover.stages.tally import source_reconciliation_faults
 
 STEP = "migrate"
@@ -77,9 +78,10 @@ def migrate_lane(context: Context, number: int) -> int:
 
 
 def finish_target(context: Context) -> None:
-    """Build indexes and keys, set sequences, fill materialised views."""
+    """Mend what verification found different, build indexes and keys, set sequences, fill views."""
     with context.step("finish"):
         index = _proven_index(context)
+        repair(context, index, target_of(context))
         finish(context, index, target_of(context))
         passing(CrashPoint.TARGET_UNRECORDED)
         context.record("migrated", {"generation": index.state.generation}, key=f"g{index.state.generation}")

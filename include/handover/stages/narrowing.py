@@ -33,15 +33,16 @@ class _Waiting:
 
     said: str
     rows: dict[Key, list[Row]] = field(default_factory=dict)
+    count: int = 0
     weight: int = 0
 
     def add(self, key: Key, row: Row) -> None:
         self.rows.setdefault(key, []).append(row)
-        self.weight += len(row) + _OVERHEAD
+        self._weigh([row], 1)
 
     def take(self, key: Key) -> Row:
         row = self.rows[key].pop()
-        self.weight -= len(row) + _OVERHEAD
+        self._weigh([row], -1)
         if not self.rows[key]:
             del self.rows[key]
         return row
@@ -50,8 +51,12 @@ class _Waiting:
         """Take out what waits since before a key (default: everything), with how often each key came."""
         while self.rows and (first := next(iter(self.rows))) != key:
             rows = self.rows.pop(first)
-            self.weight -= sum(len(row) + _OVERHEAD for row in rows)
+            self._weigh(rows, -1)
             yield first, len(rows)
+
+    def _weigh(self, rows: list[Row], sign: int) -> None:
+        self.count += sign * len(rows)
+        self.weight += sign * sum(len(row) + _OVERHEAD for row in rows)
 
 
 @dataclass
@@ -80,7 +85,7 @@ class Narrowing:
         return told
 
     def _too_many_wait(self) -> bool:
-        waiting = len(self.expected.rows) + len(self.found.rows)
+        waiting = self.expected.count + self.found.count
         return waiting > FEW and self.expected.weight + self.found.weight > MOST_WAITING
 
     def _meet(self, mine: Row | None, theirs: Row | None) -> None:

@@ -17,13 +17,7 @@ from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
 from handover.stages.expectations import profile, target_faults
 from handover.stages.migrate import target_of
-
-OBJECTS = "objects"
-
-
-def unit_of(group: Group) -> str:
-    """Return a group's name in the ledger's verification entries."""
-    return f"{group.table}/{group.number}"
+from handover.stages.units import OBJECTS, unit_of
 
 
 def verify_lane(context: Context, number: int) -> int:
@@ -79,6 +73,7 @@ def _refuse(differences: list[str]) -> None:
     if differences:
         raise VerificationFailed(
             "the target differs from the backup:\n  " + "\n  ".join(differences),
-            hint="repair what is named (or empty the target and start a new run), then clear verify",
+            hint="clear finish with downstream: rows that differ are mended from the backup; an object that "
+            "differs is for you to put right (or empty the target and start a new run)",
             differences=differences,
         )
