@@ -8,6 +8,8 @@ from handover.sample.company import SCHEMAS, generate
 
 ROWS = 20_000
 # Every difference that may be, with its reason. None is needed so far.
+# A row that breaks a check which was declared NOT VALID moves as it is.
+ACCEPTED = ["expectation:Odd Values.kept_rates/rate_positive/check"]
 EXEMPT: dict[str, str] = {}
 
 
@@ -19,7 +21,7 @@ def company(runner: Runner) -> Runner:
 
 
 def test_pg_dump_sees_no_difference(company: Runner) -> None:
-    context = company.open(source={"connection": "src", "schemas": list(SCHEMAS)})
+    context = company.open(source={"connection": "src", "schemas": list(SCHEMAS)}, acknowledge=ACCEPTED)
     transferred(context)
     source, target = company.urls["src"], company.urls["dst"]
     assert schema_text(target).splitlines() == schema_text(source).splitlines()

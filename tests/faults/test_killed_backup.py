@@ -55,7 +55,11 @@ def check_index(context: Context, index: BackupIndex, generation: int) -> None:
         assert [chunk.chunk for chunk in index.of(group)] == list(range(len(index.of(group))))
     stored = set(context.store.list(f"{context.case.case}/{context.run}/"))
     others = [name for name in stored - set(names) if "/g0/" not in name and "/index-" not in name]
-    assert sorted(name.rsplit("/", 1)[1].rsplit("-", 1)[0] for name in others) == ["large-objects", "schema"]
+    assert sorted(name.rsplit("/", 1)[1].rsplit("-", 1)[0] for name in others) == [
+        "large-objects",
+        "schema",
+        "tally-source",
+    ]
     assert set(names) <= stored
 
 
