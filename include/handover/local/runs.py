@@ -54,7 +54,8 @@ def newest_failed(machine: Machine, case: str) -> str:
     if found["state"] != "failed":
         raise NotReady(
             f"there is nothing to resume in case {case}: its newest run is {found['state']}",
-            hint=f"`handover status {case}` shows how far it is; `handover run {case}` starts a new one",
+            hint=f"`handover status {case}` shows how far it is (`handover up` lets it go on if Airflow was "
+            f"stopped); `handover run {case}` starts a new one",
         )
     return str(found["dag_run_id"])
 

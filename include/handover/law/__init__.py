@@ -1,0 +1,1 @@
+"""The law as data and arithmetic: policy packs, retention, gates. No database, no clock, no advice."""
