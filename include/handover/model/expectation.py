@@ -41,7 +41,8 @@ class ForeignKey(Frozen):
 class TableFacts(Frozen):
     """What a table declares about its rows. ``checks`` gives the expression by name.
 
-    ``partitioned``: its rows are those of its partitions. ``ancestors`` are the partitioned tables above a partition, by which suites may name it.
+    ``partitioned``: its rows are those of its partitions. ``ancestors`` are the partitioned tables above a
+    partition, by which suites may name it.
     """
 
     schema_name: str

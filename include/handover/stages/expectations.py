@@ -17,6 +17,7 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import NotReady
 from handover.evidence.canonical import canonical
 from handover.evidence.digest import token
+from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.model.catalog import Finding
 from handover.model.expectation import Outcome, Side, TableFacts, TableName
@@ -28,26 +29,24 @@ from handover.quality.validation import Database, missing_from, validate
 from handover.stages.context import Context
 from handover.stages.loading import Destination
 
-STAGE = "expectations"
 CHECKED = "expectations-checked"
 MADE = "expectations-made"
 
 
-def profile(context: Context, index: BackupIndex, destination: Destination, side: Side) -> None:
+def profile(
+    context: Context, index: BackupIndex, destination: Destination, side: Side, progress: Meter | None = None
+) -> None:
     """Hold one side's rows against all suites and record what came of each expectation.
 
     Raises CaseInvalid for a suite that cannot be read, ConnectionLost when nothing could be learnt.
     """
     with (
-        context.step(f"{STAGE}_{side}") as progress,
         database_errors(f"{destination.step}: reading what the schema declares"),
         closing(connect(destination.url, read_only=True)) as connection,
     ):
         facts = read_facts(connection, context.case.source.schemas)
         suites = _made(context, index, facts) if side == "source" else _recorded(context, index)
         rules = rules_of(suites)
-        size = index.rows(index.plan.groups())
-        progress.expect(*size)
         database = Database(
             url=destination.url,
             connection=connection,
@@ -56,7 +55,8 @@ def profile(context: Context, index: BackupIndex, destination: Destination, side
             token=lambda *parts: token(context.evidence_key, *parts),
         )
         outcomes = validate(database, rules, context.honour_stop)
-        progress.add(*size)
+        if progress:
+            progress.add(*index.rows(index.plan.groups()))
         passing(CrashPoint.EXPECTATIONS_UNRECORDED)
         context.record(
             CHECKED,

@@ -57,9 +57,8 @@ def verify_objects(context: Context) -> None:
 
 def verify_expectations(context: Context) -> None:
     """Hold the target against the suites of the source; a row that fails in one alone came with the move."""
-    index = read_index(context)
-    profile(context, index, target_of(context), "target")
-    with context.step("expectations"):
+    with context.step("expectations") as progress:
+        profile(context, read_index(context), target_of(context), "target", progress)
         _refuse(target_faults(context))
 
 
