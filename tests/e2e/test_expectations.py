@@ -16,9 +16,9 @@ import pytest
 from psycopg import sql
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
-from fixtures.contents import run_sql
+from fixtures.contents import objects, run_sql
 from fixtures.runs import Runner, backed_up, migrated
-from handover.errors import CaseInvalid, ConnectionLost, NotReady, Stopped
+from handover.errors import CaseInvalid, ConnectionLost, NotReady, Stopped, VerificationFailed
 from handover.evidence import progress
 from handover.local.clusters import Cluster
 from handover.postgres.rules import read_facts
@@ -28,6 +28,7 @@ from handover.quality.validation import Database, validate
 from handover.sample.company import generate
 from handover.settings import REPOSITORY
 from handover.stages.backup import read_index
+from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.expectations import check_expectations, profile, source_faults, target_faults
 from handover.stages.loading import Destination
@@ -408,6 +409,22 @@ def damaged(context: Context, cluster: Cluster, change: str) -> Iterator[Context
         yield replace(context, target=with_database(context.target, copy))
     finally:
         cluster.drop_database(copy)
+
+
+def test_the_run_fails_on_bad_data_before_anything_is_copied(planted: Runner) -> None:
+    context = opened(planted)
+    backed_up(context)
+    restore_test(context)
+    with pytest.raises(VerificationFailed) as refused:
+        prepare_target(context)
+    said = str(refused.value)
+    for fault in ("resident/identity_number", "card/card_number", "foreign_key", "not_null"):
+        assert fault in said
+    assert PRIVATE not in said
+    assert not any(name.startswith("schema s") for name in objects(context.target))
+    with pytest.raises(VerificationFailed, match="the run is not complete"):
+        close_run(context)
+    assert context.entries("run-closed")[-1].body["status"] == "not complete"
 
 
 def test_no_value_of_a_failing_row_is_told(
