@@ -10,6 +10,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from typing import TYPE_CHECKING
 
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import (
@@ -31,10 +32,12 @@ from handover.postgres.declared import read_items
 from handover.postgres.declaring import unknown
 from handover.postgres.figures import Tables, read_figures, read_relations
 from handover.postgres.session import Connection, connect, database_errors
-from handover.quality.reconciliation import reconcile
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.snapshot import snapshot_session, wait_for_state
+
+if TYPE_CHECKING:
+    from handover.quality.reconciliation import Reconciled
 
 # Beyond this many a person has seen enough; the last line says how many more there are.
 MOST_DIFFERENCES = 200
@@ -178,14 +181,7 @@ def tally_target(context: Context) -> None:
             differences: Sequence[str] = [refused.message]
         else:
             context.record("tallied", _stored(context, generation, "target", target))
-            found = reconcile(
-                context.case.reconciliation,
-                source,
-                target,
-                _planned(index),
-                frozenset(context.case.acknowledge),
-                _token(context),
-            )
+            found = _reconciled(context, source, target, _planned(index))
             tables, differences = found.tables, _shortened(found.differences)
         body = {"generation": generation, "tables": list(tables), "differences": list(differences)}
         passing(CrashPoint.RECONCILED_UNRECORDED)
@@ -204,6 +200,16 @@ def _read_target(context: Context, index: BackupIndex, progress: Meter) -> Figur
         with database_errors("reading the target's figures"):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         return _read(context, connection, index.plan, progress)
+
+
+def _reconciled(
+    context: Context, source: Figures, target: Figures, planned: dict[tuple[str, str], int]
+) -> Reconciled:
+    """Reconcile two sides; pandas is loaded here, because lanes import this module and need the memory."""
+    from handover.quality.reconciliation import reconcile
+
+    acknowledged = frozenset(context.case.acknowledge)
+    return reconcile(context.case.reconciliation, source, target, planned, acknowledged, _token(context))
 
 
 def _planned(index: BackupIndex) -> dict[tuple[str, str], int]:
@@ -237,9 +243,7 @@ def source_reconciliation_faults(context: Context) -> list[str]:
     generation = int(context.last("backup-sealed", "backup").body["generation"])
     source = source_figures(context, generation)
     planned = {(table.schema_name, table.name): table.rows for table in source.tables}
-    acknowledged = frozenset(context.case.acknowledge)
-    found = reconcile(context.case.reconciliation, source, source, planned, acknowledged, _token(context))
-    return _shortened(found.differences)
+    return _shortened(_reconciled(context, source, source, planned).differences)
 
 
 def reconciliation_faults(context: Context) -> list[str]:
