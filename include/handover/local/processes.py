@@ -102,7 +102,9 @@ class Service:
         """Return the sessions that were started since the machine was, the latest last."""
         if not self.record_file.exists():
             return []
-        found = [Record(**each) for each in json.loads(self.record_file.read_text())]
+        written = json.loads(self.record_file.read_text())
+        # Services started before an update left one record alone.
+        found = [Record(**each) for each in (written if isinstance(written, list) else [written])]
         return [record for record in found if record.boot == _boot()]
 
 
