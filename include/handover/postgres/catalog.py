@@ -38,6 +38,13 @@ WHERE c.relpersistence <> 't' AND n.nspname = ANY(%(schemas)s) AND {_NOT_AN_EXTE
                                           WHERE a.oid = ANY(%(roots)s::oid[])))
 GROUP BY c.oid, n.nspname ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """  # noqa: S608 (a constant)
+# Partitioned tables that are no part of another one in these schemas.
+_TOPMOST = """
+SELECT c.oid::bigint FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind = 'p' AND n.nspname = ANY(%s) AND NOT EXISTS (
+  SELECT FROM pg_partition_ancestors(c.oid) AS above(oid) JOIN pg_class a ON a.oid = above.oid
+  JOIN pg_namespace m ON m.oid = a.relnamespace WHERE a.oid <> c.oid AND m.nspname = ANY(%s))
+"""
 # One row for each column of a partition key; an expression has no column, hence no type.
 _PARTITION_KEYS = """
 SELECT p.partrelid::bigint, p.partstrat::text, a.atttypid::bigint, coalesce(l.collisdeterministic, true),
@@ -121,9 +128,18 @@ def read_server(connection: Connection, database: str | None = None) -> Server:
     )
 
 
-def _read_tables(connection: Connection, schemas: list[str], servers: Servers) -> tuple[Table, ...]:
-    types = Types(connection)
-    named = {"schemas": schemas, "roots": _roots(connection, schemas, types, servers)}
+def read_whole_tables(
+    connection: Connection, schemas: list[str], servers: Servers = ALIKE
+) -> tuple[Table, ...]:
+    """Return the tables of the schemas; every partitioned one counts as one, whatever its partitions."""
+    roots = [cast(int, oid) for (oid,) in fetch(connection, _TOPMOST, schemas, schemas)]
+    return _read_tables(connection, schemas, Types(connection), servers, roots)
+
+
+def _read_tables(
+    connection: Connection, schemas: list[str], types: Types, servers: Servers, roots: list[int]
+) -> tuple[Table, ...]:
+    named = {"schemas": schemas, "roots": roots}
     rows = connection.execute(_TABLES, named).fetchall()
     oids = [row[0] for row in rows]
     columns: dict[int, list[Row]] = defaultdict(list)
@@ -177,12 +193,12 @@ def _key(columns: list[Row], numbers: list[int], types: Types, servers: Servers)
 
 def read_catalog(connection: Connection, schemas: Iterable[str], servers: Servers = ALIKE) -> Catalog:
     """Return the inventory of the given schemas, ordered as ``servers`` allow."""
-    wanted = list(schemas)
+    wanted, types = list(schemas), Types(connection)
     views = fetch(connection, _MATERIALIZED_VIEWS, wanted)
     extensions = fetch(connection, _EXTENSIONS)
     return Catalog(
         server=read_server(connection),
-        tables=_read_tables(connection, wanted, servers),
+        tables=_read_tables(connection, wanted, types, servers, _roots(connection, wanted, types, servers)),
         materialized_views=tuple(
             MaterializedView(schema_name=str(s), name=str(n), populated=bool(p), on_others=bool(o))
             for s, n, p, o in views
