@@ -26,6 +26,7 @@ _NOT_AN_EXTENSIONS = (
     " AND d.deptype = 'e')"
 )
 # Plain tables and leaf partitions; but partitions below certain roots, which are then read through them.
+# Before version 14 catalogs have no primary keys, so that everything shown must be grouped by.
 _TABLES = f"""
 SELECT c.oid::bigint, n.nspname, c.relname, c.relkind = 'p',
        greatest(sum(p.reltuples), 0)::bigint, sum(pg_table_size(p.oid))::bigint
@@ -36,7 +37,7 @@ WHERE c.relpersistence <> 't' AND n.nspname = ANY(%(schemas)s) AND {_NOT_AN_EXTE
   AND (c.relkind = 'p' AND c.oid = ANY(%(roots)s::oid[])
        OR c.relkind = 'r' AND NOT EXISTS (SELECT FROM pg_partition_ancestors(c.oid) AS a(oid)
                                           WHERE a.oid = ANY(%(roots)s::oid[])))
-GROUP BY c.oid, n.nspname ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
+GROUP BY c.oid, c.relkind, n.nspname, c.relname ORDER BY n.nspname COLLATE "C", c.relname COLLATE "C"
 """  # noqa: S608 (a constant)
 # Partitioned tables that are no part of another one in these schemas.
 _TOPMOST = """
@@ -90,7 +91,7 @@ WITH RECURSIVE edge(child, parent) AS (
 SELECT n.nspname, c.relname, NOT bool_or(d.on_unfilled), bool_or(d.on_others)
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace JOIN depth d ON d.oid = c.oid
 WHERE c.relkind = 'm' AND n.nspname = ANY(%s) AND {_NOT_AN_EXTENSIONS}
-GROUP BY c.oid, n.nspname HAVING NOT bool_or(d.on_foreign)
+GROUP BY c.oid, n.nspname, c.relname HAVING NOT bool_or(d.on_foreign)
 ORDER BY max(d.level), n.nspname COLLATE "C", c.relname COLLATE "C"
 """  # noqa: S608 (a constant)
 _SEQUENCES = f"""
