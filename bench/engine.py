@@ -36,11 +36,15 @@ from handover.stages.plan import plan
 from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot
-from handover.stages.verify import verify_lane, verify_objects
+from handover.stages.tally import tally_source, tally_target
+from handover.stages.verify import verify_expectations, verify_lane, verify_objects
 
 CASE, RUN = "bench-transfer", "bench"
 LANES = 2
 RESTORE_TEST = "restore test"
+CHECKS = "checks"
+# Phases with figures of their own: no peer does anything like them.
+APART = (RESTORE_TEST, CHECKS)
 # What one process does for one lane.
 LANE_STAGES = ("backup", "migrate", "verify")
 _LEDGER, _WRITER = "bench_ledger", "bench_writer"
@@ -94,8 +98,8 @@ class EngineRun:
 
     @property
     def whole(self) -> Cost:
-        """Return the cost of the run without the restore test, which has a figure of its own."""
-        return total(cost for name, cost in self.phases.items() if name != RESTORE_TEST)
+        """Return the cost of the run without restore test and checks, which have figures of their own."""
+        return total(cost for name, cost in self.phases.items() if name not in APART)
 
 
 def _plan(context: Context, _lane: int) -> int:
@@ -108,6 +112,7 @@ _STAGES: dict[str, Callable[[Context, int], object]] = {
     "plan": _plan,
     "snapshot": lambda context, _: hold_snapshot(context),
     "backup": backup_lane,
+    "tally": lambda context, _: tally_source(context),
     "seal": lambda context, _: seal_backup(context),
     RESTORE_TEST: lambda context, _: restore_test(context),
     "prepare": lambda context, _: prepare_target(context),
@@ -115,6 +120,8 @@ _STAGES: dict[str, Callable[[Context, int], object]] = {
     "finish": lambda context, _: finish_target(context),
     "verify": verify_lane,
     "verify objects": lambda context, _: verify_objects(context),
+    "reconcile": lambda context, _: tally_target(context),
+    "expectations": lambda context, _: verify_expectations(context),
     "close": lambda context, _: close_run(context),
 }
 
@@ -223,13 +230,14 @@ class Engine:
             "verify",
             [*(Task("verify", lane) for lane in range(lanes)), Task("verify objects")],
         )
+        self._phase(CHECKS, [Task("reconcile"), Task("expectations")])
         self._phase("close", [Task("close")])
         return self._run
 
     def _backup(self, lanes: int) -> None:
         """Back up beside the holder, which ends by itself once the backup is sealed."""
         go = _SPAWN.Event()
-        backup = [Task("backup", lane) for lane in range(lanes)]
+        backup = [*(Task("backup", lane) for lane in range(lanes)), Task("tally")]
         with _workers(self._opening, [Task("snapshot"), *backup], go) as (
             holder,
             *readers,

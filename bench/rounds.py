@@ -113,7 +113,7 @@ class Bench:
         for phase in runs[0].phases:
             cost = middle([run.phases[phase] for run in runs])
             peak = median(run.peaks[phase] for run in runs)
-            share = "-" if phase == engine.RESTORE_TEST else f"{100 * cost.wall / whole:.0f} %"
+            share = "-" if phase in engine.APART else f"{100 * cost.wall / whole:.0f} %"
             cells = [
                 f"  {phase}",
                 f"{cost.wall:.1f}",
@@ -142,5 +142,6 @@ def figures_beside(name: str, runs: Runs) -> Iterable[Figure]:
     for peer, short in FIGURES.items():
         if peer in runs.costs:
             yield compared(f"engine_{name}_vs_{short}", runs.costs[ENGINE], peer, runs.costs[peer])
-    tests = [run.phases[engine.RESTORE_TEST] for run in runs.engine]
-    yield Figure(f"restore_test_{name}_s", round(middle(tests).wall, 3), "s")
+    for phase in engine.APART:
+        wall = middle([run.phases[phase] for run in runs.engine]).wall
+        yield Figure(f"{phase.replace(' ', '_')}_{name}_s", round(wall, 3), "s")

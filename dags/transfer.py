@@ -7,6 +7,7 @@ from datetime import timedelta
 from airflow.sdk import DAG, Param, TriggerRule, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
+from handover_airflow.approval import record_requester, signed_approval
 from handover_airflow.edge import is_dry_run, known_cases, run_stage
 
 CASES = known_cases()
@@ -17,7 +18,7 @@ LANE = "{{ lane }}"
 
 with DAG(
     dag_id="transfer",
-    description="Back up, prove the backup, migrate, verify, sign",
+    description="Plan, approve, back up, prove the backup, migrate, verify, sign",
     doc_md=__doc__,
     schedule=None,
     catchup=False,
@@ -44,6 +45,7 @@ with DAG(
     def inventory() -> None:
         from handover.stages.inventory import inventory as work
 
+        record_requester()
         run_stage(lambda context: work(context) and None)
 
     @task(pool=SOURCE)
@@ -152,10 +154,10 @@ with DAG(
             raise AirflowSkipException("dry run: there is nothing to close")
         run_stage(lambda context: close_run(context) and None)
 
-    lanes = plan()
+    lanes, approved = plan(), signed_approval("execute")
     held, backed_up, tallied, sealed = snapshot(), backup.expand(lane=lanes), tally(), seal()
     migrated, verified, objects = migrate.expand(lane=lanes), verify.expand(lane=lanes), verify_objects()
-    inventory() >> lanes >> [held, tallied]
+    inventory() >> lanes >> approved >> [held, tallied, backed_up]
     (
         [backed_up, tallied]
         >> sealed

@@ -32,7 +32,7 @@ def test_demo_ends_well_and_says_where_everything_is(demo: Demo) -> None:
         "Airflow: http://127.0.0.1:",
     ):
         assert line in demo.output
-    assert "Approvals, acceptance by the recipient and dispositions" in demo.output
+    assert "Acceptance by the recipient and dispositions" in demo.output
     assert stat.S_IMODE((demo.home / "demo.env").stat().st_mode) == 0o600
     assert {
         "SOURCE_URL",

@@ -70,8 +70,8 @@ def test_a_generated_column_does_not_travel_and_does_not_matter() -> None:
     [
         (0, 0, 2, 1),
         (SMALLEST_SPLIT, 10 * SMALLEST_SPLIT, 2, 1),
-        (1000 * MB, 1000 * MB, 2, 8),
-        (1000 * MB, 1000 * MB, 8, 32),
+        (1000 * MB, 1000 * MB, 2, 6),
+        (1000 * MB, 1000 * MB, 8, 24),
         (1000 * MB, 1000 * MB, 1, 1),
         (40 * MB, 40 * MB, 64, 3),
         (10 * MB, 1000 * MB, 8, 1),

@@ -40,6 +40,15 @@ lanes: 2
 snapshot_hours: 12
 # Ids of findings of `handover case check` that somebody has read and accepts.
 acknowledge: []
+# Suites under include/expectations that the rows are held against, beside those made from the schema.
+expectations: []
+# Counts, balances and relations to reconcile beside the sums of every numeric column; demo-transfer.yaml
+# shows each kind.
+reconciliation: {{}}
+# Accounts of Airflow that must approve the plan before anything is read; without it nobody is asked.
+# approvals:
+#   execute: {{approvers: [approver, supervisor], count: 2, expires_hours: 72}}
+#   accept: {{approvers: [receiver]}}
 """
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace n

@@ -23,9 +23,7 @@ from handover.sample import company
 CASE = "demo-transfer"
 # Airflow looks at the DAG folder every few seconds; a file that cannot be read shows as an import error.
 DAG_SEEN_WITHIN_SECONDS = 90.0
-NOT_YET = (
-    "Approvals, acceptance by the recipient and dispositions at the source are not part of this version."
-)
+NOT_YET = "Acceptance by the recipient and dispositions at the source are not part of this version."
 
 
 def run(scale: int, seed: int, console: Console | None = None) -> int:

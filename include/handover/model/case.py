@@ -20,6 +20,7 @@ from pydantic import (
 )
 
 from handover.errors import CaseInvalid
+from handover.model.approval import Approvals
 from handover.model.base import Frozen
 from handover.model.reconciliation import Reconciliation
 from handover.model.strict_yaml import StrictLoader
@@ -114,6 +115,7 @@ class Case(Frozen):
     """One matter. ``acknowledge`` lists ids of findings that a person has read and accepts.
 
     ``expectations`` names suites under ``include/expectations``, beside those made from the inventory.
+    Without ``approvals`` nobody is asked, and the ledger says so.
     """
 
     case: CaseId
@@ -129,6 +131,7 @@ class Case(Frozen):
     acknowledge: tuple[str, ...] = ()
     expectations: tuple[CaseId, ...] = ()
     reconciliation: Reconciliation = Reconciliation()
+    approvals: Approvals | None = None
 
     @model_validator(mode="after")
     def _ends_differ(self) -> Case:

@@ -19,7 +19,7 @@ LARGE_OBJECTS = "large-objects"
 SMALLEST_SPLIT = 16 * 1024 * 1024
 # Into about so many pieces the work of a lane is cut: of five tables of one size in two lanes, three
 # would else go to one, and the other idle for a third of backup, migration and verification.
-PARTS_OF_A_LANE = 4
+PARTS_OF_A_LANE = 3
 # An empty table still costs a round trip or two; without a floor all of them pile up in one lane.
 FLOOR = 64 * 1024
 

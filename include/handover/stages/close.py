@@ -42,7 +42,8 @@ NOT_COVERED = (
     "an Airflow administrator or DAG author who holds the signing key",
     "replicas, WAL archives, file-system snapshots and server logs outside the connections of the case",
     "copies made by people; physical media",
-    "approval, acceptance by the receiving side and disposition of the source: not part of this version",
+    "acceptance by the receiving side and disposition of the source: not part of this version",
+    "who started a run through Airflow's own command line: it records an account of the system",
 )
 
 

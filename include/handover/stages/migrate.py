@@ -9,6 +9,7 @@ from handover.errors import NotReady, VerificationFailed
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
 from handover.postgres.session import connect, database_errors
+from handover.stages.approvals import require_approval
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.expectations import source_faults
@@ -41,6 +42,7 @@ def prepare_target(context: Context) -> None:
     Raises VerificationFailed when the source's own rows are not what the case expects of them.
     """
     with context.step("prepare"):
+        require_approval(context, "execute")
         index = _proven_index(context)
         _refuse_faulty_source(context)
         with database_errors("looking at the target"), closing(connect(context.target)) as target:
@@ -70,6 +72,7 @@ def _refuse_faulty_source(context: Context) -> None:
 def migrate_lane(context: Context, number: int) -> int:
     """Load the groups of one lane; returns their rows. Safe to repeat."""
     with context.step(STEP, str(number)) as progress:
+        require_approval(context, "execute")
         index = _proven_index(context)
         groups = index.plan.lanes[number].groups
         progress.expect(*index.rows(groups))
@@ -80,6 +83,7 @@ def migrate_lane(context: Context, number: int) -> int:
 def finish_target(context: Context) -> None:
     """Mend what verification found different, build indexes and keys, set sequences, fill views."""
     with context.step("finish"):
+        require_approval(context, "execute")
         index = _proven_index(context)
         repair(context, index, target_of(context))
         finish(context, index, target_of(context))
