@@ -1,6 +1,7 @@
 """Approvals in a running Airflow: each known way round them is tried through its REST API, and is shut."""
 
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from io import StringIO
 
 import psycopg
@@ -8,11 +9,12 @@ import pytest
 from rich.console import Console
 
 from fixtures.approving import FAB, SIMPLE, Approving, approving_installation, await_true
-from fixtures.runs import migrated, verified
+from fixtures.runs import backed_up, filled, verified
 from handover.errors import NotReady
 from handover.evidence.ledger import verify_chain
 from handover.local.approve import answer_open_questions
-from handover.stages.approvals import record_requester, require_approval
+from handover.stages.approval_standing import standing
+from handover.stages.approvals import Answer, record_answer, record_requester, require_approval
 from handover.stages.verify import verify_objects
 
 BOTH = {
@@ -176,7 +178,12 @@ def test_only_the_receiving_side_accepts_and_only_what_was_verified(approving: A
     approving.write_case("delivery", BOTH, schema="delivered")
     context = approving.open("delivery", "delivery")
     record_requester(context, "engineer")
-    migrated(context)
+    backed_up(context)
+    for name in ("approver", "supervisor"):
+        code = standing(context, "execute").code
+        said = Answer(name, name, "tests", True, code, "as agreed", datetime.now(UTC))
+        record_answer(context, "execute", said)
+    filled(context)
     verified(context)
     run = approving.trigger("delivery", "delivery", dag="accepting")
     asked = approving.question(run, "accept.yes_1")
