@@ -1,19 +1,18 @@
 """Reconciliation sees, to the last digit, what a move changed, apart from what the source had wrong."""
 
 import json
-import secrets
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fixtures.clusters import databases
 from fixtures.contents import contents, run_sql
-from fixtures.runs import Runner, make_ledger, verified
+from fixtures.copies import Finished
+from fixtures.runs import Runner, backed_up, filled, make_ledger, migrated, verified
 from handover.errors import NotReady, SnapshotLost, Stopped, VerificationFailed
 from handover.local.clusters import Cluster
 from handover.model.backup import SnapshotState
@@ -21,9 +20,7 @@ from handover.stages.backup import abandon_backup, backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
-from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
-from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, latest_state, wait_for_state
 from handover.stages.tally import (
@@ -148,26 +145,6 @@ def back_up(context: Context) -> None:
         backup_lane(context, number)
 
 
-def sealed_with_tally(context: Context) -> None:
-    """Run everything up to a sealed backup, the tally beside the lanes as the DAG has it."""
-    with held(context) as holder, ThreadPoolExecutor(2) as pool:
-        work = [pool.submit(tally_source, context), pool.submit(back_up, context)]
-        for future in work:
-            future.result()
-        seal_backup(context)
-        holder.result()
-
-
-def migrated(context: Context) -> None:
-    """Run everything up to a filled target."""
-    sealed_with_tally(context)
-    restore_test(context)
-    prepare_target(context)
-    for number in range(len(context.plan().lanes)):
-        migrate_lane(context, number)
-    finish_target(context)
-
-
 def said(context: Context) -> list[str]:
     """What the reconciliation of the target finds; also what closing would read of it."""
     try:
@@ -190,22 +167,6 @@ def sheet(context: Context, name: str) -> list[list[str]]:
 def told(context: Context) -> str:
     """Everything that the ledger says."""
     return "\n".join(entry.body_text for entry in context.entries())
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run up to the filled target, and copies of that target to spoil."""
-
-    context: Context
-    server: Cluster
-
-    def copy(self) -> Context:
-        """The same run with a fresh copy of its target."""
-        name = f"copy_{secrets.token_hex(4)}"
-        original = conninfo_to_dict(self.context.target)["dbname"]
-        with psycopg.connect(self.server.admin_url(), autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {original} OWNER company")
-        return replace(self.context, target=make_conninfo(self.context.target, dbname=name))
 
 
 @pytest.fixture(scope="module")
@@ -233,7 +194,7 @@ def copy(finished: Finished) -> Iterator[Context]:
     """A run whose target may be spoiled."""
     made = finished.copy()
     yield made
-    finished.server.drop_database(str(conninfo_to_dict(made.target)["dbname"]))
+    finished.drop(made)
 
 
 def test_an_untouched_target_reconciles(copy: Context) -> None:
@@ -483,7 +444,7 @@ def quick(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Runner:
 def test_the_sources_own_fault_is_not_blamed_on_the_move(quick: Runner) -> None:
     run_sql(quick.urls["src"], UNBALANCED)
     context = quick.open(reconciliation=BOOKS)
-    sealed_with_tally(context)
+    backed_up(context)
     own = [
         f"trial: the source's own fault, not the move's: {UNEVEN}: 1 (2024-01)",
         "vouchers: the source's own fault, not the move's: rows of s.voucher that break it: 1",
@@ -506,15 +467,6 @@ def test_an_acknowledged_fault_of_the_source_lets_the_run_go_on(quick: Runner) -
     run_sql(context.target, "UPDATE s.line SET debit = debit + 1 WHERE (voucher, no) = (7, 1)")
     blamed = "\n".join(said(context))
     assert "in the target, not so in the source: rows of s.voucher that break it: 2" in blamed
-
-
-def filled(context: Context) -> None:
-    """Fill the target from a sealed backup."""
-    restore_test(context)
-    prepare_target(context)
-    for number in range(len(context.plan().lanes)):
-        migrate_lane(context, number)
-    finish_target(context)
 
 
 def test_the_tally_is_of_the_snapshot_whatever_is_written_meanwhile(quick: Runner) -> None:

@@ -11,17 +11,14 @@ import psycopg
 import pytest
 
 from fixtures.contents import contents, contents_seen_by, objects, run_sql
-from fixtures.runs import Runner, backed_up, transferred
+from fixtures.runs import Runner, backed_up, filled, transferred
 from handover.errors import Busy, SchemaChanged
 from handover.model.plan import TablePlan
 from handover.postgres.copying import cut_by_size
 from handover.postgres.ordering import ends, ordered_rows
 from handover.stages.backup import backup_lane
-from handover.stages.context import Context
 from handover.stages.inventory import inventory
-from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan, read_bounds
-from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, snapshot_session, wait_for_state
 
@@ -104,15 +101,6 @@ def quick(runner: Runner, monkeypatch: pytest.MonkeyPatch) -> Runner:
     monkeypatch.setattr("handover.stages.backup.cut_by_size", partial(cut_by_size, limit=4096))
     monkeypatch.setattr("handover.model.plan.SMALLEST_SPLIT", 8192)
     return runner
-
-
-def filled(context: Context) -> None:
-    """Fill the target from a sealed backup."""
-    restore_test(context)
-    prepare_target(context)
-    for number in range(len(context.plan().lanes)):
-        migrate_lane(context, number)
-    finish_target(context)
 
 
 def test_target_is_one_moment_of_a_source_that_never_rests(quick: Runner) -> None:

@@ -6,17 +6,16 @@ must make its test fail.
 
 import base64
 import json
-import secrets
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import psycopg
 import pytest
-from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fixtures.clusters import databases
 from fixtures.contents import contents, run_sql
+from fixtures.copies import Finished
 from fixtures.runs import Runner, make_ledger, migrated, verified
 from handover.errors import VerificationFailed
 from handover.evidence import verifier
@@ -253,26 +252,6 @@ FAULTS = {
     ),
     "materialised view emptied": fault("REFRESH MATERIALIZED VIEW s.total WITH NO DATA", "s.total"),
 }
-
-
-@dataclass(frozen=True)
-class Finished:
-    """A run up to the filled target, and copies of that target to spoil."""
-
-    context: Context
-    server: Cluster
-
-    def copy(self) -> Context:
-        """The same run with a fresh copy of its target."""
-        name = f"copy_{secrets.token_hex(4)}"
-        original = conninfo_to_dict(self.context.target)["dbname"]
-        with psycopg.connect(self.server.admin_url(), autocommit=True) as admin:
-            admin.execute(f"CREATE DATABASE {name} TEMPLATE {original} OWNER company")
-        return replace(self.context, target=make_conninfo(self.context.target, dbname=name))
-
-    def drop(self, copy: Context) -> None:
-        """Drop a copy."""
-        self.server.drop_database(str(conninfo_to_dict(copy.target)["dbname"]))
 
 
 @pytest.fixture(scope="module")

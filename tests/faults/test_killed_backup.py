@@ -8,15 +8,13 @@ import pytest
 
 from fixtures.child import start
 from fixtures.contents import contents, contents_seen_by, run_sql
-from fixtures.runs import Runner
+from fixtures.runs import Runner, filled
 from handover.errors import NotReady, SnapshotLost
 from handover.model.backup import BackupIndex
 from handover.stages.backup import abandon_backup, backup_lane
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
-from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
-from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, latest_state, snapshot_session, wait_for_state
 
@@ -37,11 +35,7 @@ def moment_of(context: Context) -> dict[str, list[bytes]]:
 
 def arrived(context: Context) -> dict[str, list[bytes]]:
     """What a target holds that is filled from the sealed backup."""
-    restore_test(context)
-    prepare_target(context)
-    for number in range(len(context.plan().lanes)):
-        migrate_lane(context, number)
-    finish_target(context)
+    filled(context)
     return contents(context.target)
 
 

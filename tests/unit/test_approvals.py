@@ -235,6 +235,14 @@ def test_nothing_is_accepted_before_it_was_verified(run: Context) -> None:
         standing(run, "accept")
 
 
+def test_a_run_that_needs_no_approval_may_be_started_by_no_person(runner: Runner) -> None:
+    run = runner.open()
+    record_requester(run, None)
+    assert run.entries("requested") == []
+    with pytest.raises(NotReady, match="nobody who started this run"):
+        record_requester(runner.open(approvals=APPROVALS), None)
+
+
 def test_a_case_without_approvals_says_so_once(runner: Runner) -> None:
     run = planned(runner, None)
     require_approval(run, "execute")

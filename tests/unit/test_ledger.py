@@ -77,6 +77,17 @@ def test_time_is_the_servers(ledger: Ledger) -> None:
     assert ledger.entries("c")[0].at.endswith("Z")
 
 
+def test_the_environment_cannot_make_times_unreadable(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGDATESTYLE", "German")
+    monkeypatch.setenv("PGTZ", "Asia/Shanghai")
+    close_idle()
+    entry = ledger.append("case", "run", "kind", {})
+    assert ledger.entries("case") == [entry]
+    close_idle()  # the next test's sessions shall be its own
+
+
 def test_append_once_returns_what_stands(ledger: Ledger) -> None:
     first = ledger.append("c", "r", "receipt", {"rows": 1}, key="chunk-1")
     assert ledger.append("c", "r", "receipt", {"rows": 1}, key="chunk-1") == first

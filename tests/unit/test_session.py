@@ -12,6 +12,7 @@ from handover.errors import Busy, ConfigurationMissing, ConnectionLost, DataRefu
 from handover.local.clusters import Cluster
 from handover.local.ports import free_block
 from handover.postgres.session import (
+    KEEPALIVE,
     LOCK_SECONDS,
     PINNED,
     PINNED_SINCE,
@@ -100,6 +101,14 @@ def contrary(request: pytest.FixtureRequest, cluster: Cluster) -> Iterator[str]:
                 admin.execute(sql.SQL(f"ALTER {what} SET {setting} = {values}"))
             yield address
             admin.execute(sql.SQL(f"ALTER {what} RESET ALL"))
+
+
+def test_a_peer_that_vanished_is_noticed_on_either_side(url: str) -> None:
+    theirs = {f"tcp_keepalives_{name}": str(value) for name, value in KEEPALIVE.items()}
+    with closing(connect(url)) as connection:
+        assert settings(connection, theirs) == theirs
+        ours = connection.info.get_parameters()
+    assert {f"tcp_keepalives_{name}": ours[f"keepalives_{name}"] for name in KEEPALIVE} == theirs
 
 
 def test_every_pinned_setting_has_a_contrary_here() -> None:

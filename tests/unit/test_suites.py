@@ -15,6 +15,7 @@ from handover.errors import CaseInvalid
 from handover.model.expectation import ColumnFact, ForeignKey, TableFacts
 from handover.postgres.session import connect
 from handover.quality.formats import FORMS
+from handover.quality.kind import Kind
 from handover.quality.schema_kinds import kind_of
 from handover.quality.suites import documents, load_suites, make_rules, rules_of
 from handover.settings import REPOSITORY
@@ -330,3 +331,11 @@ def test_birthdays_are_days_of_the_calendar(database: Callable[..., str]) -> Non
                 except ValueError:
                     real.append(False)
     assert answers(database("digits"), "identity_number", numbers) == real
+
+
+def test_a_kind_that_cannot_say_which_rows_fail_is_no_kind() -> None:
+    class Mute(Kind):
+        short = "mute"
+
+    with pytest.raises(TypeError, match="failing"):
+        Mute()

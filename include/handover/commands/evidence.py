@@ -78,19 +78,19 @@ def restore_backup(options: Arguments) -> int:
         into = url(options.into)
     except KeyError:
         raise CaseInvalid(f"connection {options.into!r} is not known", hint="see --into") from None
-    _with_bar(context, STEP, lambda meter: restore(context, into, meter))
-    print(f"restored run {context.run} into {options.into} and compared it: equal")
+    definitions = _with_bar(context, STEP, lambda meter: restore(context, into, meter))
+    print(f"restored run {context.run} into {options.into} and compared it: equal; definitions {definitions}")
     return 0
 
 
-def _with_bar(context: Context, step: str, work: Callable[[Meter], None]) -> None:
-    """Do a step in a thread and show a bar meanwhile."""
+def _with_bar(context: Context, step: str, work: Callable[[Meter], str]) -> str:
+    """Do a step in a thread and show a bar meanwhile; returns what the step returns."""
     from handover.evidence import progress
     from handover.local.display import stage_bars
 
-    def do() -> None:
+    def do() -> str:
         with context.step(step) as meter:
-            work(meter)
+            return work(meter)
 
     with ThreadPoolExecutor(1) as pool, stage_bars(Console()) as show_stages:
         job = pool.submit(do)
@@ -98,7 +98,7 @@ def _with_bar(context: Context, step: str, work: Callable[[Meter], None]) -> Non
             found = progress.read(context.ledger_url, context.case.case, context.run)
             show_stages([stage for stage in found if stage.stage == step and stage.state == "running"])
             wait([job], timeout=LOOK_EVERY_SECONDS)
-        job.result()
+        return job.result()
 
 
 def list_keys(_: Arguments) -> int:

@@ -14,7 +14,7 @@ from handover.law.references import Place, circles, misfits, wrong_paths
 from handover.model.base import Frozen
 from handover.model.check import CHECK_KINDS
 from handover.model.policy import Pack
-from handover.model.strict_yaml import StrictLoader, line_of
+from handover.model.strict_yaml import line_of, read_mapping
 
 _REMEDIES = {
     "extra_forbidden": "unknown key; take it out or correct its spelling",
@@ -34,22 +34,8 @@ class Affected(Frozen):
 
 def parse_pack(text: str, name: str) -> Pack:
     """Return the pack that ``text`` says; PolicyInvalid names file, line, field and remedy."""
-    try:
-        loader = StrictLoader(text)
-        root = loader.get_single_node()
-        document = loader.construct_document(root) if root else None
-    except (yaml.YAMLError, RecursionError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(problem, "problem", None) or "cannot be parsed"
-        raise PolicyInvalid(
-            f"policy pack {name} is not YAML{place}: {what}", hint="correct that line"
-        ) from None
-    if not isinstance(document, dict):
-        raise PolicyInvalid(
-            f"policy pack {name} holds {type(document).__name__}, expected a mapping",
-            hint="start from a copy of a pack under include/policies",
-        )
+    start = "start from a copy of a pack under include/policies"
+    root, document = read_mapping(text, f"policy pack {name}", start, PolicyInvalid)
     try:
         pack = Pack.model_validate(document)
     except ValidationError as problem:

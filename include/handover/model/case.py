@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Annotated, Literal
 
-import yaml
 from pydantic import (
     AfterValidator,
     BeforeValidator,
@@ -23,7 +22,7 @@ from handover.errors import CaseInvalid
 from handover.model.approval import Approvals
 from handover.model.base import Frozen
 from handover.model.reconciliation import Reconciliation
-from handover.model.strict_yaml import StrictLoader
+from handover.model.strict_yaml import read_mapping
 
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
 CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
@@ -170,20 +169,8 @@ def parse_case(text: str, path: Path) -> Case:
 
     Raises CaseInvalid when it is not YAML, not a mapping, or says something impossible.
     """
-    try:
-        document = yaml.load(text, Loader=StrictLoader)  # noqa: S506 (a SafeLoader with one more check)
-    except (yaml.YAMLError, RecursionError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(problem, "problem", None) or "cannot be parsed"
-        raise CaseInvalid(
-            f"case file {path.name} is not YAML{place}: {what}", hint="correct that line"
-        ) from None
-    if not isinstance(document, dict):
-        raise CaseInvalid(
-            f"case file {path.name} holds {type(document).__name__}, expected a mapping",
-            hint="start from the commented example include/cases/demo-transfer.yaml",
-        )
+    start = "start from the commented example include/cases/demo-transfer.yaml"
+    _, document = read_mapping(text, f"case file {path.name}", start, CaseInvalid)
     try:
         case = Case.model_validate(document)
     except ValidationError as problem:

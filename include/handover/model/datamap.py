@@ -20,7 +20,7 @@ from handover.model.case import CASE_ID, CaseId
 from handover.model.catalog import Catalog
 from handover.model.kinds import KINDS, Levels
 from handover.model.reconciliation import ColumnName, TableName
-from handover.model.strict_yaml import StrictLoader, line_of
+from handover.model.strict_yaml import line_of, read_mapping
 
 UNKNOWN = "unknown"
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
@@ -195,22 +195,8 @@ def vanished(datamap: DataMap, catalog: Catalog) -> list[str]:
 
 def parse_datamap(text: str, name: str, case_id: str) -> DataMap:
     """Return the map that ``text`` says; ``name`` is named in errors, which say field, line and remedy."""
-    try:
-        loader = StrictLoader(text)
-        root = loader.get_single_node()
-        document = loader.construct_document(root) if root else None
-    except (yaml.YAMLError, RecursionError) as problem:
-        mark = getattr(problem, "problem_mark", None)
-        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        what = getattr(problem, "problem", None) or "cannot be parsed"
-        raise DataMapInvalid(
-            f"data map {name} is not YAML{place}: {what}", hint="correct that line"
-        ) from None
-    if not isinstance(document, dict):
-        raise DataMapInvalid(
-            f"data map {name} holds {type(document).__name__}, expected a mapping",
-            hint=f"`handover classify {case_id}` writes a proposal to start from",
-        )
+    start = f"`handover classify {case_id}` writes a proposal to start from"
+    root, document = read_mapping(text, f"data map {name}", start, DataMapInvalid)
     try:
         datamap = DataMap.model_validate(document)
     except ValidationError as problem:

@@ -6,6 +6,8 @@ from typing import Any
 
 import yaml
 
+from handover.errors import HandoverError
+
 
 class StrictLoader(yaml.SafeLoader):
     """YAML that refuses a key written twice, where plain YAML silently takes the last one."""
@@ -42,6 +44,27 @@ def _text(loader: StrictLoader, node: yaml.ScalarNode) -> str:
 
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG, _text)
+
+
+def read_mapping(
+    text: str, what: str, start: str, refusal: type[HandoverError]
+) -> tuple[yaml.Node, dict[Any, Any]]:
+    """Return a document that must be a mapping, with the node that ``line_of`` wants.
+
+    ``what`` names the file in errors of the class ``refusal``, ``start`` says where to start from.
+    """
+    try:
+        loader = StrictLoader(text)
+        root = loader.get_single_node()
+        document = loader.construct_document(root) if root else None
+    except (yaml.YAMLError, RecursionError) as problem:
+        mark = getattr(problem, "problem_mark", None)
+        place = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        said = getattr(problem, "problem", None) or "cannot be parsed"
+        raise refusal(f"{what} is not YAML{place}: {said}", hint="correct that line") from None
+    if root is None or not isinstance(document, dict):
+        raise refusal(f"{what} holds {type(document).__name__}, expected a mapping", hint=start)
+    return root, document
 
 
 def line_of(root: yaml.Node | None, field: tuple[int | str, ...]) -> int:

@@ -7,9 +7,8 @@ could do more than look, and rows that fail it could be neither counted nor name
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, ClassVar, Literal
+from typing import Annotated, Literal
 
 from psycopg import sql
 from pydantic import (
@@ -21,75 +20,19 @@ from pydantic import (
     model_validator,
 )
 
-from handover.model.base import Frozen
 from handover.model.expectation import TableFacts
-from handover.postgres.session import qualified
 from handover.quality import formats
 from handover.quality.bounds import Bound, comparable
+from handover.quality.kind import Kind, Name, OfColumn, OfRow, all_of, column_of, only
 
 _COUNT = sql.Identifier("handover:count")
 
-Name = Annotated[str, StringConstraints(min_length=1)]
 # Whole numbers that JSON carries exactly.
 Whole = Annotated[StrictInt, Field(ge=-(2**53), le=2**53)]
 Plain = StrictBool | Whole | StrictStr
 
 
-class Kind(Frozen):
-    """What one expectation says of one table."""
-
-    short: ClassVar[str]
-    counted: ClassVar[bool] = False
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the columns that it is about."""
-        return ()
-
-    @property
-    def subject(self) -> str:
-        """Return what tells it from others of its kind on the same table."""
-        return ",".join(self.columns)
-
-    def asked(self) -> dict[str, object]:
-        """Return the arguments for Great Expectations."""
-        return self.model_dump(exclude_none=True)
-
-    def condition(self, table: TableFacts) -> sql.Composable:
-        """Return what is true of a failing row; its columns go by the name of their table."""
-        raise NotImplementedError
-
-    def failing(self, table: TableFacts) -> sql.Composable:
-        """Return the query for all failing rows, with every column of the table."""
-        return sql.SQL("SELECT * FROM {} WHERE {}").format(only(table), self.condition(table))
-
-
-def only(table: TableFacts) -> sql.Composed:
-    """Return the table without inheriting ones, under its own name: a check may refer to its whole row."""
-    alone = sql.SQL("" if table.partitioned else "ONLY ")
-    return sql.SQL("{}{} AS {}").format(alone, qualified(*table.table), sql.Identifier(table.name))
-
-
-def column_of(table: TableFacts, name: str) -> sql.Composed:
-    return sql.SQL("{}.{}").format(sql.Identifier(table.name), sql.Identifier(name))
-
-
-def all_of(parts: Sequence[sql.Composable]) -> sql.Composed:
-    return sql.SQL("({})").format(sql.SQL(" AND ").join(parts))
-
-
-class OfColumn(Kind):
-    """Something that each value of one column is, or is NULL."""
-
-    column: Name
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Return the column."""
-        return (self.column,)
-
-
-class NotNull(OfColumn):
+class NotNull(OfColumn, OfRow):
     """The column is filled."""
 
     short = "not_null"
@@ -141,7 +84,7 @@ class CompoundUnique(Kind):
         return _repeated(table, self.columns)
 
 
-class Between(OfColumn):
+class Between(OfColumn, OfRow):
     """A number, date or time within bounds."""
 
     short = "between"
@@ -183,7 +126,7 @@ class Between(OfColumn):
         return sql.SQL("NOT {}").format(all_of(inside))
 
 
-class InSet(OfColumn):
+class InSet(OfColumn, OfRow):
     """One of some values."""
 
     short = "in_set"
@@ -197,7 +140,7 @@ class InSet(OfColumn):
         return sql.SQL("{} NOT IN ({})").format(column, sql.SQL(", ").join(map(sql.Literal, self.value_set)))
 
 
-class MatchRegex(OfColumn):
+class MatchRegex(OfColumn, OfRow):
     """Text that matches a regular expression of PostgreSQL."""
 
     short = "match_regex"
@@ -208,7 +151,7 @@ class MatchRegex(OfColumn):
         return sql.SQL("{} !~ {}").format(column_of(table, self.column), sql.Literal(self.regex))
 
 
-class Length(OfColumn):
+class Length(OfColumn, OfRow):
     """Text of so many characters."""
 
     short = "length"
@@ -222,7 +165,7 @@ class Length(OfColumn):
         )
 
 
-class Greater(Kind):
+class Greater(OfRow):
     """One column is greater than another, where both are filled."""
 
     short = "greater"
@@ -244,7 +187,7 @@ class Greater(Kind):
         )
 
 
-class Format(OfColumn):
+class Format(OfColumn, OfRow):
     """A number that is well formed, check digits included."""
 
     counted = True

@@ -9,7 +9,8 @@ from pydantic import Field, JsonValue
 
 from handover.model.expectation import ForeignKey, Rule, TableFacts
 from handover.postgres.session import qualified
-from handover.quality.kinds import WRITTEN, Kind, Name, all_of, column_of, only
+from handover.quality.kind import Kind, Name, OfRow, all_of, column_of, only
+from handover.quality.kinds import WRITTEN
 
 _PARENT = sql.Identifier("handover:parent")
 
@@ -27,7 +28,7 @@ class RowCount(Kind):
         )
 
 
-class CoveredKey(Kind):
+class CoveredKey(OfRow):
     """Each row's foreign key leads to a row, also where the key was declared NOT VALID."""
 
     short = "foreign_key"
@@ -65,7 +66,7 @@ class CoveredKey(Kind):
         return sql.SQL("({} OR {})").format(partly, all_of([filled, orphan]))
 
 
-class Check(Kind):
+class Check(OfRow):
     """No row breaks a check constraint, also one declared NOT VALID or built on functions that changed."""
 
     short = "check"

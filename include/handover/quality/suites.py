@@ -17,7 +17,8 @@ from pydantic import Field, JsonValue, ValidationError
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
 from handover.model.expectation import Rule, Severity, TableFacts, TableName
-from handover.quality.kinds import WRITTEN, CompoundUnique, Kind, NotNull, Unique
+from handover.quality.kind import Kind
+from handover.quality.kinds import WRITTEN, CompoundUnique, NotNull, Unique
 from handover.quality.schema_kinds import KINDS, Check, CoveredKey, RowCount, kwargs_of, name_of
 
 INVENTORY = "inventory"

@@ -71,7 +71,12 @@ class Recorded:
 
 
 def record_requester(context: Context, name: str | None) -> None:
-    """Write down, once for a run, who asked for it; raises LedgerRefused when it was somebody else."""
+    """Write down, once for a run, who asked for it; raises LedgerRefused when it was somebody else.
+
+    A run that needs no approval may have been started by no person, for instance by another DAG.
+    """
+    if not name and context.case.approvals is None:
+        return
     if not name:
         raise NotReady(
             "Airflow names nobody who started this run, so nobody can be kept from approving it himself",

@@ -19,7 +19,7 @@ from handover.stages.inventory import dump_definitions, schema_entries
 def compare_definitions(context: Context, index: BackupIndex, url: str) -> list[str]:
     """Return a line for each object that is missing, too many or, where versions allow, defined otherwise.
 
-    Without a scratch database of the same version (a restore on demand, elsewhere) only names are compared.
+    Where ``by_name_alone`` says so, only names are compared.
     """
     found = schema_entries(context, dump_definitions(context, url))
     expected = _as_backed_up(context, index)
@@ -28,6 +28,12 @@ def compare_definitions(context: Context, index: BackupIndex, url: str) -> list[
         return compare_entries(expected, found)
     reference = _as_written_by(context, index, major)
     return compare_entries(reference, found) if reference else compare_names(expected, found)
+
+
+def by_name_alone(context: Context, index: BackupIndex, url: str) -> bool:
+    """Say whether definitions cannot be compared there: another version, and none like it in this ledger."""
+    major = _major(url)
+    return major != index.state.major and not _as_written_by(context, index, major)
 
 
 def keep_definitions(context: Context, index: BackupIndex, url: str) -> dict[str, object]:

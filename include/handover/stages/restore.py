@@ -14,12 +14,14 @@ from handover.postgres import preflight
 from handover.postgres.receipts import drop_receipts
 from handover.postgres.session import connect, database_errors
 from handover.stages.context import Context
+from handover.stages.definitions import by_name_alone
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination
 from handover.stages.restore_test import restore_and_compare
 from handover.vault.segment import open_segment, read_header
 
 STEP = "restore"
+BY_NAME = "compared by name alone: that version writes them otherwise, and no restore test ran on it"
 
 
 def find_index(context: Context) -> BackupIndex:
@@ -39,8 +41,11 @@ def find_index(context: Context) -> BackupIndex:
     )
 
 
-def restore(context: Context, url: str, progress: Meter) -> None:
-    """Fill the database at ``url`` and compare it. Raises PreflightFailed when it is not empty."""
+def restore(context: Context, url: str, progress: Meter) -> str:
+    """Fill the database at ``url`` and compare it; returns how definitions were compared.
+
+    Raises PreflightFailed when it is not empty, VerificationFailed when it differs afterwards.
+    """
     index = find_index(context)
     progress.expect(*index.rows(index.plan.groups()))
     schemas = list(context.case.source.schemas)
@@ -60,7 +65,9 @@ def restore(context: Context, url: str, progress: Meter) -> None:
         )
     with closing(connect(url)) as connection:
         drop_receipts(connection)
-    context.record(
-        "restored", {"generation": index.state.generation, "rows": index.rows(index.plan.groups())[0]}
-    )
+    definitions = BY_NAME if by_name_alone(context, index, url) else "compared"
+    rows = index.rows(index.plan.groups())[0]
+    body = {"generation": index.state.generation, "rows": rows, "definitions": definitions}
+    context.record("restored", body)
     progress.finish()
+    return definitions
