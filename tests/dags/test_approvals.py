@@ -129,7 +129,7 @@ def test_a_refusal_holds_and_no_other_account_takes_the_run_over(approving: Appr
     assert approving.wait(run, "execute.yes_1", "failed", "success", "awaiting_input") == "failed"
     assert [e.body["by"] for e in approving.entries("both", run, "refused")] == ["approver"]
     assert approving.answer(run, "execute.yes_1", "supervisor", asked["options"][0]) == 409
-    await_true(lambda: approving.person("engineer").get(run)["state"] == "failed", "the end of the run")
+    assert approving.wait_for_end(run) == "failed"
     # Deleted and started again by an approver, so that the requester of before could approve it himself.
     approving.person("approver").send("DELETE", run)
     approving.trigger("refused", "both", by="supervisor")
@@ -193,12 +193,14 @@ def test_only_the_receiving_side_accepts_and_only_what_was_verified(approving: A
     assert approving.answer(run, "accept.yes_1", "receiver", NO, "a table is missing") == 200
     assert approving.wait(run, "erase", "failed", "success") == "failed"
     assert approving.rows("source", "SELECT count(*) FROM delivered.a") == [(100,)]
+    approving.wait_for_end(run)
     approving.clear(run, "accept.rounds")
     again = approving.question(run, "accept.yes_1", after=asked)
     assert again["options"][0] == yes
     verify_objects(context)  # the same result, but a new one: what was asked about is not in force any more
     assert approving.answer(run, "accept.yes_1", "receiver", yes) == 200
     assert approving.wait(run, "accept.yes_1", "failed", "success") == "failed"
+    approving.wait_for_end(run)
     approving.clear(run, "accept.rounds")
     third = approving.question(run, "accept.yes_1", after=again)
     assert "something else than what is in force now" in problems_of_delivery(approving)[0]
