@@ -21,7 +21,11 @@ from pydantic import (
 from handover.errors import CaseInvalid
 from handover.model.approval import Approvals
 from handover.model.base import Frozen
+from handover.model.consent import ConsentRecords
+from handover.model.disposition import RowClass
+from handover.model.matter import Matter
 from handover.model.reconciliation import Reconciliation
+from handover.model.scope import Scope
 from handover.model.strict_yaml import read_mapping
 
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
@@ -114,7 +118,8 @@ class Case(Frozen):
     """One matter. ``acknowledge`` lists ids of findings that a person has read and accepts.
 
     ``expectations`` names suites under ``include/expectations``, beside those made from the inventory.
-    Without ``approvals`` nobody is asked, and the ledger says so.
+    Without ``approvals`` nobody is asked, without ``policy`` (packs as ``pack@version``) no gate is judged,
+    and the ledger says so. Without ``scope`` all rows are in scope, and ``consents`` cannot leave any out.
     """
 
     case: CaseId
@@ -131,6 +136,22 @@ class Case(Frozen):
     expectations: tuple[CaseId, ...] = ()
     reconciliation: Reconciliation = Reconciliation()
     approvals: Approvals | None = None
+    policy: tuple[str, ...] = ()
+    matter: Matter = Matter()
+    scope: Scope | None = None
+    classes: tuple[RowClass, ...] = ()
+    consents: tuple[ConsentRecords, ...] = ()
+
+    @model_validator(mode="after")
+    def _parts_fit(self) -> Case:
+        if self.scope and self.source.large_objects:
+            raise ValueError(
+                "a scope cannot say which large objects belong to it; write source.large_objects: false"
+            )
+        names = [one.name for one in self.classes]
+        if len(set(names)) != len(names):
+            raise ValueError("classes names a class twice; give each a name of its own")
+        return self
 
     @model_validator(mode="after")
     def _ends_differ(self) -> Case:

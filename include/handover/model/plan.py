@@ -12,6 +12,7 @@ from typing import Literal
 from handover.model.base import Frozen
 from handover.model.case import Case
 from handover.model.catalog import Catalog, KeyColumn, Table
+from handover.model.disposition import SourceTreatment, TargetTreatment
 
 CopyFormat = Literal["binary", "text"]
 LARGE_OBJECTS = "large-objects"
@@ -64,8 +65,54 @@ class TablePlan(Frozen):
         return self.id if self.id == LARGE_OBJECTS else f"{self.schema_name}.{self.name}"
 
 
+class ClassRows(Frozen):
+    """How many rows in scope of a table are of one class, and what happens to them."""
+
+    name: str
+    target: TargetTreatment
+    source: SourceTreatment
+    rows: int
+
+
+class TableScope(Frozen):
+    """What of a table is in scope, in rows: see handover.model.scope. ``keys_digest`` is keyed.
+
+    A partitioned table is one here, whatever partition its rows are in.
+    """
+
+    table: str
+    owned: int
+    needed: int
+    total: int
+    keys_digest: str
+    classes: tuple[ClassRows, ...]
+
+    @property
+    def rows(self) -> int:
+        """Return the rows in scope."""
+        return self.owned + self.needed
+
+
+class PlannedScope(Frozen):
+    """The rows in scope when the plan was made. ``facts``: persons by the names of law.facts.DataFacts.
+
+    ``persons``: for each table of persons those considered, and those in scope.
+    """
+
+    tables: tuple[TableScope, ...]
+    persons: dict[str, tuple[int, int]] = {}
+    facts: dict[str, int] = {}
+
+    def of(self, label: str) -> TableScope:
+        """Return what is in scope of a table."""
+        return next(table for table in self.tables if table.table == label)
+
+
 class Plan(Frozen):
-    """Everything that will be done, bound by its digest."""
+    """Everything that will be done, bound by its digest. Without ``scope`` that is every row.
+
+    ``datamap_digest`` and ``policy`` (digest by ``pack@version``) are empty where the case has none.
+    """
 
     case: str
     case_digest: str
@@ -73,6 +120,9 @@ class Plan(Frozen):
     bounds_digest: str
     tables: tuple[TablePlan, ...]
     lanes: tuple[Lane, ...]
+    scope: PlannedScope | None = None
+    datamap_digest: str = ""
+    policy: dict[str, str] = {}
 
     def table(self, table_id: str) -> TablePlan:
         """Return the table with that id."""
