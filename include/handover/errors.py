@@ -41,6 +41,10 @@ class PolicyInvalid(Terminal):
     """A policy pack is missing, not in force, or says something impossible; line and field are named."""
 
 
+class GateBlocked(Terminal):
+    """The law as the case's policy packs state it does not let the step happen; every gate is named."""
+
+
 class ConfigurationMissing(Terminal):
     """A setting, connection or client program is not there; the message says where it was looked for."""
 
@@ -51,6 +55,10 @@ class PreflightFailed(Terminal):
 
 class SchemaChanged(Terminal):
     """The source's schema is not the one that was planned."""
+
+
+class ScopeChanged(Terminal):
+    """The rows in scope, or their classes, are not those of the plan; tables and counts are named."""
 
 
 class DataRefused(Terminal):
@@ -71,6 +79,10 @@ class LedgerRefused(Terminal):
 
 class VerificationFailed(Terminal):
     """What was read back differs from what was backed up; the findings name table, key and column."""
+
+
+class LateChanges(Terminal):
+    """The source changed after it was backed up; table, key token and column are named."""
 
 
 class EvidenceInvalid(Terminal):

@@ -48,6 +48,8 @@ class Settings:
     cases: Path
     expectations: Path
     datamaps: Path
+    policies: Path
+    documents: Path
     vault: Path
     keyring: Path
     evidence: Path
@@ -67,6 +69,8 @@ class Settings:
             cases=folder("HANDOVER_CASES", REPOSITORY / "include" / "cases"),
             expectations=folder("HANDOVER_EXPECTATIONS", REPOSITORY / "include" / "expectations"),
             datamaps=folder("HANDOVER_DATAMAPS", REPOSITORY / "include" / "datamaps"),
+            policies=folder("HANDOVER_POLICIES", REPOSITORY / "include" / "policies"),
+            documents=folder("HANDOVER_DOCUMENTS", REPOSITORY / "include" / "documents"),
             vault=folder("HANDOVER_VAULT", home / "vault"),
             keyring=folder("HANDOVER_KEYRING", home / "keyring"),
             evidence=folder("HANDOVER_EVIDENCE", home / "evidence"),

@@ -16,7 +16,8 @@ from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan
 from handover.stages.sealing import seal_backup
-from handover.stages.snapshot import hold_snapshot, latest_state, snapshot_session, wait_for_state
+from handover.stages.reading import snapshot_session
+from handover.stages.snapshot import hold_snapshot, latest_state, wait_for_state
 
 
 def planned(runner: Runner, lanes: int = 2) -> Context:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 from handover.model.base import Frozen
 from handover.model.catalog import Extension, Sequence
-from handover.model.plan import Group, Plan
+from handover.model.plan import Group, Plan, ScopedTable
 
 
 class ObjectRef(Frozen):
@@ -47,10 +47,18 @@ class ViewReceipt(Frozen):
     digest: str
 
 
+class KeptKeys(Frozen):
+    """A table's rows in scope under the snapshot; ``objects`` hold its keys where a session needs them."""
+
+    scoped: ScopedTable
+    objects: tuple[ObjectRef, ...] = ()
+
+
 class SnapshotState(Frozen):
     """What was read under the snapshot beside the rows; ``major`` is the source's version, as in 18.
 
-    ``view_settings`` are those of the source's own sessions, under which its views are filled.
+    ``view_settings`` are those of the source's own sessions, under which its views are filled. ``keys``: the
+    tables of a scope, none where every row of every table was read.
     """
 
     generation: int
@@ -63,6 +71,7 @@ class SnapshotState(Frozen):
     views: tuple[ViewReceipt, ...]
     view_settings: dict[str, str]
     extensions: tuple[Extension, ...]
+    keys: tuple[KeptKeys, ...] = ()
 
 
 class BackupIndex(Frozen):

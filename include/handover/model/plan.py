@@ -9,6 +9,8 @@ from __future__ import annotations
 import heapq
 from typing import Literal
 
+from pydantic import Field
+
 from handover.model.base import Frozen
 from handover.model.case import Case
 from handover.model.catalog import Catalog, KeyColumn, Table
@@ -93,6 +95,15 @@ class TableScope(Frozen):
         return self.owned + self.needed
 
 
+class ScopedTable(Frozen):
+    """A table whose rows are in scope or not; ``parts`` are its partitions, which share its key set."""
+
+    table: Table
+    parts: tuple[tuple[str, str], ...]
+    rows: int
+    total: int
+
+
 class PlannedScope(Frozen):
     """The rows in scope when the plan was made. ``facts``: persons by the names of law.facts.DataFacts.
 
@@ -100,8 +111,8 @@ class PlannedScope(Frozen):
     """
 
     tables: tuple[TableScope, ...]
-    persons: dict[str, tuple[int, int]] = {}
-    facts: dict[str, int] = {}
+    persons: dict[str, tuple[int, int]] = Field(default={})
+    facts: dict[str, int] = Field(default={})
 
     def of(self, label: str) -> TableScope:
         """Return what is in scope of a table."""
@@ -122,7 +133,7 @@ class Plan(Frozen):
     lanes: tuple[Lane, ...]
     scope: PlannedScope | None = None
     datamap_digest: str = ""
-    policy: dict[str, str] = {}
+    policy: dict[str, str] = Field(default={})
 
     def table(self, table_id: str) -> TablePlan:
         """Return the table with that id."""
@@ -170,6 +181,20 @@ def _lane(number: int, groups: list[Group], tables: dict[str, TablePlan]) -> Lan
     return Lane(number=number, label=f"{heaviest.label}{part}{more}", groups=tuple(groups))
 
 
+def narrowed(catalog: Catalog, scope: PlannedScope | None) -> Catalog:
+    """Return the catalog with the sizes of the rows in scope alone; partitions keep their own."""
+    found = {table.table: table for table in scope.tables} if scope else {}
+
+    def of(table: Table) -> Table:
+        inside = found.get(table.label)
+        if inside is None:
+            return table
+        share = inside.rows / max(inside.total, 1)
+        return table.model_copy(update={"rows_estimate": inside.rows, "bytes": round(table.bytes * share)})
+
+    return catalog.model_copy(update={"tables": tuple(map(of, catalog.tables))})
+
+
 def table_plan(number: int, table: Table, same_major: bool, groups: int) -> TablePlan:
     """Plan the transport of one table; ``groups`` is how many its bounds really make."""
     form, reason = copy_format(table, same_major)
@@ -212,6 +237,7 @@ def make_plan(
     bounds_digest: str,
     groups: dict[str, int],
     same_major: bool,
+    scope: PlannedScope | None = None,
 ) -> Plan:
     """Return the plan; ``groups`` gives for each table label the number of groups that its bounds make."""
     plans = [table_plan(n, t, same_major, groups[t.label]) for n, t in enumerate(catalog.tables)]
@@ -228,4 +254,5 @@ def make_plan(
         bounds_digest=bounds_digest,
         tables=tuple(plans),
         lanes=tuple(_lane(n, g, by_id) for n, g in enumerate(_spread(units, case.lanes))),
+        scope=scope,
     )

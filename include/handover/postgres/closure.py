@@ -8,7 +8,7 @@ are new since it was last followed. handover.model.scope says what the two marks
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from psycopg import sql
@@ -55,9 +55,19 @@ def scope_problems(connection: Connection, graph: Graph, scope: Scope) -> list[S
 class Closure:
     """The rows in scope as one session finds them: prepare outside a transaction, compute in a snapshot."""
 
-    def __init__(self, connection: Connection, graph: Graph, scope: Scope) -> None:
-        """Prove the roots and make the temporary tables; the scope must be free of problems."""
+    def __init__(
+        self,
+        connection: Connection,
+        graph: Graph,
+        scope: Scope,
+        consents: Mapping[str, sql.Composable] | None = None,
+    ) -> None:
+        """Prove the roots and make the temporary tables; the scope must be free of problems.
+
+        ``consents``: by the label of a root's table, a further condition on the alias ``t`` for its rows.
+        """
         self.connection, self.graph, self.scope = connection, graph, scope
+        self._consents = consents or {}
         self._roots = [
             checked_predicate(connection, r.table.schema_name, r.table.name, r.where) for r in scope.roots
         ]
@@ -84,6 +94,23 @@ class Closure:
                     names = sql.SQL(", ").join(map(sql.Identifier, columns))
                     self.connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(key_set.place, names))
 
+    def considered(self) -> dict[str, int]:
+        """Count for each root's table the rows that its predicates name, whoever consents."""
+        found: dict[str, int] = {}
+        for label in dict.fromkeys(root.table.label for root in self.scope.roots):
+            tests = []
+            for root, predicate in zip(self.scope.roots, self._roots, strict=True):
+                if root.table.label == label:
+                    number, part = self.graph.place(root.table)
+                    condition = part.condition() or sql.SQL("true")
+                    tests.append(sql.SQL("({} AND {})").format(condition, predicate))
+            query = sql.SQL("SELECT count(*) FROM {} AS t WHERE {}").format(
+                rows_of(self.graph.tables[number]), sql.SQL(" OR ").join(tests)
+            )
+            with database_errors(f"counting rows of {label}"):
+                found[label] = int(str(fetch(self.connection, query)[0][0]))
+        return found
+
     def compute(self, between: Between) -> None:
         """Find all rows in scope; ``between`` hears the rows added after each statement. Only once."""
         with database_errors("closing the scope"):
@@ -103,7 +130,8 @@ class Closure:
         for root, predicate in zip(self.scope.roots, self._roots, strict=True):
             table, part = self.graph.place(root.table)
             self.connection.execute(limit.format(sql.Literal(f"{SCAN_SECONDS}s")))
-            between(self._add(table, [part.condition(), predicate], owned=True))
+            conditions = [part.condition(), predicate, self._consents.get(root.table.label)]
+            between(self._add(table, conditions, owned=True))
             self.connection.execute(limit.format(sql.Literal(0)))
             found.add(table)
         return found

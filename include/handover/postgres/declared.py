@@ -23,8 +23,8 @@ from handover.model.reconciliation import (
     Relation,
     TableName,
 )
-from handover.postgres.figures import Between, Place, Tables, exact, others_than_zero
-from handover.postgres.session import Connection, database_errors, qualified
+from handover.postgres.figures import Between, Place, Tables, counted_rows, exact, others_than_zero
+from handover.postgres.session import Connection, database_errors
 
 # More groups than this are a list of rows, not a table for people.
 MOST_GROUPS = 2_000
@@ -87,10 +87,7 @@ def _column(alias: str, name: str) -> sql.Composed:
 
 
 def _from(table: TableName, alias: str, tables: Tables) -> sql.Composed:
-    """Return a table's own rows; a partitioned one has them in its partitions."""
-    only = "" if tables[place(table)].partitioned else "ONLY "
-    name = qualified(table.schema_name, table.name)
-    return sql.SQL("{}{} AS {}").format(sql.SQL(only), name, sql.SQL(alias))
+    return counted_rows(table.schema_name, table.name, tables[place(table)], alias)
 
 
 def _amount(table: TableName, alias: str, name: str, tables: Tables) -> sql.Composable:

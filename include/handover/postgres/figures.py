@@ -17,7 +17,8 @@ from psycopg import sql
 from handover.model.figures import Amount, ColumnFigures, TableFigures
 from handover.model.plan import TablePlan
 from handover.postgres.copying import cut_by_size, read_rows
-from handover.postgres.ordering import ordered_rows
+from handover.postgres.ordering import EVERY_ROW, ordered_rows
+from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, database_errors, fetch, qualified
 
 NUMERIC = frozenset(("int2", "int4", "int8", "numeric", "float4", "float8", "money"))
@@ -48,9 +49,13 @@ Between = Callable[[int], None]
 
 @dataclass
 class Relation:
-    """A table as one side's catalog has it: the base type of each column, and which are generated."""
+    """A table as one side's catalog has it: the base type of each column, and which are generated.
+
+    ``among``: the condition on the alias ``t`` for the rows that count.
+    """
 
     partitioned: bool
+    among: sql.Composable = field(default_factory=lambda: EVERY_ROW)
     types: dict[str, str] = field(default_factory=dict)
     generated: list[str] = field(default_factory=list)
 
@@ -62,11 +67,15 @@ class Relation:
 Tables = dict[Place, Relation]
 
 
-def read_relations(connection: Connection, schemas: Iterable[str]) -> Tables:
+def read_relations(
+    connection: Connection, schemas: Iterable[str], selection: Selection | None = None
+) -> Tables:
     """Return every table of the schemas with its columns, by schema and name."""
+    chosen = selection or Selection()
     found: Tables = {}
     for schema, table, kind, column, generated, base in fetch(connection, _COLUMNS, list(schemas)):
-        relation = found.setdefault((str(schema), str(table)), Relation(kind == "p"))
+        place = (str(schema), str(table))
+        relation = found.setdefault(place, Relation(kind == "p", chosen.of(place)))
         if column is not None:
             relation.types[str(column)] = str(base)
             if generated:
@@ -116,10 +125,17 @@ def _batches(tables: list[TablePlan]) -> Iterator[list[TablePlan]]:
         yield batch
 
 
-def _from(table: TablePlan, relation: Relation) -> sql.Composed:
-    """Return a table's own rows; a partitioned one has them in its partitions."""
+def counted_rows(schema: str, table: str, relation: Relation, alias: str) -> sql.Composed:
+    """Return a table's own rows that count; a partitioned one has them in its partitions."""
     only = sql.SQL("" if relation.partitioned else "ONLY ")
-    return sql.SQL("FROM {}{} AS t").format(only, qualified(table.schema_name, table.name))
+    rows = sql.SQL("{}{}").format(only, qualified(schema, table))
+    if relation.among is not EVERY_ROW:
+        rows = sql.SQL("(SELECT t.* FROM {} AS t WHERE {})").format(rows, relation.among)
+    return sql.SQL("{} AS {}").format(rows, sql.SQL(alias))
+
+
+def _from(table: TablePlan, relation: Relation) -> sql.Composed:
+    return sql.SQL("FROM {}").format(counted_rows(table.schema_name, table.name, relation, "t"))
 
 
 def _name(column: str) -> sql.Composed:
@@ -206,7 +222,8 @@ def _with_specials(
 def _generated_digest(connection: Connection, table: TablePlan, relation: Relation) -> str:
     if not relation.generated:
         return ""
-    query = ordered_rows(table.model_copy(update={"columns": tuple(relation.generated)}))
+    generated = table.model_copy(update={"columns": tuple(relation.generated)})
+    query = ordered_rows(generated, among=relation.among)
     digest = hashlib.sha256()
     for chunk in cut_by_size(read_rows(connection, query, "text")):
         digest.update(chunk.data)

@@ -18,6 +18,7 @@ from handover.postgres.session import Connection, qualified
 # A bound is one text literal for each key column; a group reaches from its lower bound (inclusive) to
 # the next group's (exclusive), None is open.
 Bound = tuple[str, ...]
+EVERY_ROW = sql.SQL("true")
 # Page of a large object; a whole number of pg_largeobject's own 2 KiB pages.
 PAGE = 1 << 20
 # Rows looked at for each wanted group when bounds are drawn; more only evens the groups out.
@@ -70,15 +71,24 @@ def within(key: tuple[KeyColumn, ...], lower: Bound | None, upper: Bound | None)
     return sql.SQL(" AND ").join(tests) if tests else sql.SQL("true")
 
 
-def ordered_rows(table: TablePlan, lower: Bound | None = None, upper: Bound | None = None) -> sql.Composable:
-    """Return the query for one group of a table, rows in the order both sides agree on."""
+def ordered_rows(
+    table: TablePlan,
+    lower: Bound | None = None,
+    upper: Bound | None = None,
+    among: sql.Composable = EVERY_ROW,
+) -> sql.Composable:
+    """Return the query for one group of a table, rows in the order both sides agree on.
+
+    ``among`` is a further condition on the alias ``t``, as a selection gives it.
+    """
     if table.id == LARGE_OBJECTS:
         return _LARGE_OBJECTS
     columns = sql.SQL(", ").join(sql.SQL("t.{}").format(sql.Identifier(c)) for c in table.columns)
-    return sql.SQL("SELECT {} FROM {} AS t WHERE {} ORDER BY {}").format(
+    return sql.SQL("SELECT {} FROM {} AS t WHERE {} AND {} ORDER BY {}").format(
         columns,
         rows_of(table),
         within(table.key, lower, upper),
+        among,
         order_by(table.key, table.row_order),
     )
 

@@ -17,10 +17,12 @@ from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef, Snapshot
 from handover.model.plan import Group, Plan
 from handover.postgres.copying import Chunk, cut_by_size, read_rows
 from handover.postgres.ordering import ends, ordered_rows
+from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, database_errors
 from handover.stages.context import Context
 from handover.stages.plan import Bounds, read_bounds
-from handover.stages.snapshot import snapshot_session, wait_for_state
+from handover.stages.reading import scoped_session
+from handover.stages.snapshot import wait_for_state
 
 
 def backup_lane(context: Context, number: int) -> int:
@@ -41,10 +43,12 @@ def back_up(
     context: Context, made: Plan, state: SnapshotState, groups: Iterable[Group], progress: Meter
 ) -> int:
     finished = finished_groups(context)
-    with snapshot_session(context.source, state.snapshot) as connection:
+    groups = tuple(groups)
+    with scoped_session(context, state, [made.table(group.table) for group in groups]) as (source, selection):
         reader = _Reader(
             context=context,
-            connection=connection,
+            connection=source,
+            selection=selection,
             plan=made,
             generation=state.generation,
             bounds=read_bounds(context, made),
@@ -60,6 +64,7 @@ class _Reader:
 
     context: Context
     connection: Connection
+    selection: Selection
     plan: Plan
     generation: int
     bounds: Bounds
@@ -78,7 +83,8 @@ class _Reader:
 
     def _read(self, group: Group, there: list[ChunkReceipt]) -> list[ChunkReceipt]:
         table = self.plan.table(group.table)
-        query = ordered_rows(table, *ends(self.bounds.get(table.label, []), group.number))
+        bounds = ends(self.bounds.get(table.label, []), group.number)
+        query = ordered_rows(table, *bounds, self.selection.of(table))
         receipts = []
         with database_errors(f"reading {table.label} from the source"):
             stream = iter(read_rows(self.connection, query, table.format))

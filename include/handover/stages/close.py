@@ -149,6 +149,7 @@ def _vault_files(context: Context, entries: list[Entry]) -> list[tuple[str, str]
         index.state.large_objects_object,
         *(reference for _, reference in kept_definitions(context)),
         *tallies(context, index.state.generation),
+        *(reference for kept in index.state.keys for reference in kept.objects),
         *(chunk.object for chunk in index.chunks),
     ]
     return [(f"vault/{reference.name}", reference.sha256) for reference in references]

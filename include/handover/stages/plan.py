@@ -9,11 +9,13 @@ from contextlib import closing
 from handover.errors import NotReady
 from handover.model.backup import ObjectRef
 from handover.model.catalog import Catalog, Table
-from handover.model.plan import Plan, make_plan, wanted_groups
+from handover.model.plan import Plan, make_plan, narrowed, wanted_groups
 from handover.postgres.ordering import Bound, draw_bounds
 from handover.postgres.session import connect, database_errors
+from handover.postgres.types import Servers
 from handover.stages.context import Context
 from handover.stages.inventory import servers
+from handover.stages.scoping import plan_scope
 
 # What a row of a table that was never analysed is taken to weigh; it decides only the size of a sample.
 BYTES_A_ROW = 100
@@ -25,11 +27,13 @@ def plan(context: Context) -> Plan:
 
     A sealed backup was made by its plan, so from then on there is no other.
     """
-    with context.step("plan"):
+    with context.step("plan") as progress:
         if context.entries("backup-sealed"):
             return context.plan()
         found = context.last("inventory", "inventory").body
-        catalog = Catalog.model_validate(found["catalog"])
+        ends = servers(context)
+        scope = plan_scope(context, Servers.of(ends), progress)
+        catalog = narrowed(Catalog.model_validate(found["catalog"]), scope)
         bounds = _draw(context, catalog)
         text = json.dumps(bounds, ensure_ascii=False, sort_keys=True).encode()
         made = make_plan(
@@ -38,7 +42,8 @@ def plan(context: Context) -> Plan:
             schema_digest=str(found["schema_digest"]),
             bounds_digest=context.digest(hashlib.sha256(text).digest()),
             groups={t.label: len(bounds.get(t.label, [])) + 1 for t in catalog.tables},
-            same_major=len({server.major for server in servers(context)}) == 1,
+            same_major=len({server.major for server in ends}) == 1,
+            scope=scope,
         )
         stored = context.put(context.label(0, "bounds"), text, "bounds")
         context.record(

@@ -65,6 +65,7 @@ def _remove_debris(context: Context, index: BackupIndex, stored: ObjectRef) -> i
         index.state.schema_object.name,
         index.state.large_objects_object.name,
         *(tally.name for tally in tallies(context, index.state.generation)),
+        *(reference.name for kept in index.state.keys for reference in kept.objects),
     } | {c.object.name for c in index.chunks}
     context.store.remove_partial()
     debris = [n for n in context.store.list(f"{context.case.case}/{context.run}/") if n not in kept]

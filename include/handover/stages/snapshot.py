@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
 
 import psycopg
 from psycopg import sql
@@ -31,11 +30,13 @@ from handover.postgres.session import (
     database_errors,
     fetch,
     major_version,
-    stripped,
 )
+from handover.postgres.types import Servers
 from handover.stages.context import Context
-from handover.stages.inventory import dump_definitions, schema_entries
+from handover.stages.inventory import dump_definitions, schema_entries, servers
+from handover.stages.reading import begin_snapshot, snapshot_session
 from handover.stages.rolling import rolling_digest
+from handover.stages.scoping import Scoping, is_scoped, prepare, settle
 
 # The ledger is asked this often; it answers in a millisecond.
 POLL_SECONDS = 1.0
@@ -53,8 +54,9 @@ def hold_snapshot(context: Context) -> int:
             return int(sealed[-1].body["generation"])
         generation = _new_generation(context)
         with closing(connect(context.source, read_only=True)) as holder:
+            scoping = _ready(context, holder)
             with database_errors("taking the snapshot"):
-                state = _export(context, holder, generation)
+                state = _export(context, holder, generation, scoping)
             passing(CrashPoint.SNAPSHOT_UNRECORDED)
             context.record("snapshot-exported", {"state": state.document()}, key=f"g{generation}")
             passing(CrashPoint.SNAPSHOT_HELD)
@@ -70,9 +72,16 @@ def _new_generation(context: Context) -> int:
     return max(earlier, default=0) + 1
 
 
-def _export(context: Context, holder: Connection, generation: int) -> SnapshotState:
+def _ready(context: Context, holder: Connection) -> Scoping | None:
+    """Make the scope ready while the holder is outside a transaction; it is found again in the snapshot."""
+    if not is_scoped(context):
+        return None
+    return prepare(context, holder, Servers.of(servers(context)))
+
+
+def _export(context: Context, holder: Connection, generation: int, scoping: Scoping | None) -> SnapshotState:
     plan = context.plan()
-    holder.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
+    begin_snapshot(holder)
     for table in plan.tables:
         if table.name:
             _lock(holder, table)
@@ -80,6 +89,7 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
     archive = dump_definitions(context, context.source, snapshot)
     if context.digest(schema_digest(schema_entries(context, archive))) != plan.schema_digest:
         raise _schema_changed()
+    keys = settle(scoping, plan.scope, generation) if scoping and plan.scope else ()
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
     return SnapshotState(
         generation=generation,
@@ -90,6 +100,7 @@ def _export(context: Context, holder: Connection, generation: int) -> SnapshotSt
         large_objects_object=_describe_large_objects(context, holder, generation),
         sequences=read_sequences(holder, context.case.source.schemas),
         views=tuple(_view(context, snapshot, view) for view in catalog.materialized_views),
+        keys=keys,
         view_settings=own_settings(holder),
         extensions=catalog.extensions,
     )
@@ -119,7 +130,8 @@ def _describe_large_objects(context: Context, holder: Connection, generation: in
 def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
     """Digest what a refresh of the view over the snapshot gives; its stored rows may be older."""
     names = {"schema_name": view.schema_name, "name": view.name}
-    if not view.populated or view.on_others:
+    # Over the rows in scope alone it holds something else than at the source.
+    if not view.populated or view.on_others or context.case.scope:
         return ViewReceipt(**names, populated=view.populated, rows=0, digest="")
     with (
         snapshot_session(context.source, snapshot) as connection,
@@ -206,20 +218,3 @@ def _holder_gave_up(context: Context) -> bool:
         if entry.body["stage"] == "snapshot":
             return entry.body["error"] in terminal
     return False
-
-
-@contextmanager
-def snapshot_session(url: str, snapshot: str) -> Iterator[Connection]:
-    """Open a read-only session that sees exactly the holder's snapshot."""
-    with closing(connect(url, read_only=True)) as connection:
-        try:
-            connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-            connection.execute(sql.SQL("SET TRANSACTION SNAPSHOT {}").format(sql.Literal(snapshot)))
-        except (psycopg.errors.InvalidParameterValue, psycopg.errors.UndefinedObject):
-            raise SnapshotLost(
-                "the snapshot of this backup generation is gone",
-                hint="the holder starts a new generation; this step then reads under it",
-            ) from None
-        except psycopg.Error as problem:
-            raise stripped(problem, "joining the snapshot") from None
-        yield connection

@@ -31,10 +31,12 @@ from handover.model.reconciliation import Reconciliation
 from handover.postgres.declared import read_items
 from handover.postgres.declaring import unknown
 from handover.postgres.figures import Tables, read_figures, read_relations
+from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.backup import read_index
 from handover.stages.context import Context
-from handover.stages.snapshot import snapshot_session, wait_for_state
+from handover.stages.reading import scoped_session
+from handover.stages.snapshot import wait_for_state
 
 if TYPE_CHECKING:
     from handover.quality.reconciliation import Reconciled
@@ -87,8 +89,9 @@ def _source_key(generation: int) -> str:
 def _tally_source(context: Context, state: SnapshotState, progress: Meter | None) -> None:
     if _source_entry(context, state.generation):
         return
-    with snapshot_session(context.source, state.snapshot) as connection:
-        figures = _read(context, connection, context.plan(), progress)
+    plan = context.plan()
+    with scoped_session(context, state, plan.tables) as (connection, selection):
+        figures = _read(context, connection, plan, progress, selection)
     body = _stored(context, state.generation, "source", figures)
     try:
         context.record("tallied", body, key=_source_key(state.generation))
@@ -107,7 +110,13 @@ def _yield_to_other_attempt(context: Context, generation: int, mine: dict[str, o
         )
 
 
-def _read(context: Context, connection: Connection, plan: Plan, progress: Meter | None) -> Figures:
+def _read(
+    context: Context,
+    connection: Connection,
+    plan: Plan,
+    progress: Meter | None,
+    selection: Selection | None = None,
+) -> Figures:
     """Read all figures of one side in the transaction that is open."""
 
     def between(rows: int) -> None:
@@ -116,7 +125,7 @@ def _read(context: Context, connection: Connection, plan: Plan, progress: Meter 
             progress.add(rows, 0)
 
     with database_errors("reading the catalog for the tally"):
-        relations = read_relations(connection, context.case.source.schemas)
+        relations = read_relations(connection, context.case.source.schemas, selection)
     tables = [table for table in plan.tables if table.name]
     if progress:
         progress.expect(sum(table.rows_estimate for table in tables), 0)
