@@ -7,3 +7,5 @@ from handover.local.clusters import binaries
 pytest_plugins = ["fixtures.clusters", "fixtures.runs", "fixtures.demo", "fixtures.browser"]
 
 os.environ["HANDOVER_PG_BIN"] = str(binaries())
+# Two workers that start services in the same moment would both find the favourite port free.
+os.environ.setdefault("HANDOVER_PORT", "0")

@@ -103,6 +103,13 @@ def test_a_given_port_is_taken_or_refused_by_name(
         home.choose_ports(NOBODYS)
 
 
+def test_any_ports_are_not_the_favourite(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HANDOVER_PORT", "0")
+    chosen = home.choose_ports(NOBODYS)
+    assert chosen.api >= 20000
+    assert home.choose_ports(NOBODYS) == chosen, "a restart finds the ports of before"
+
+
 @pytest.mark.parametrize("given", ["eighty", "80", "65533", "-1"])
 def test_a_given_port_that_is_none_is_refused(
     home: Home, given: str, monkeypatch: pytest.MonkeyPatch

@@ -102,8 +102,13 @@ class Home:
         return Ports(json.loads(path.read_text())["api"]) if path.exists() else None
 
     def choose_ports(self, ours: frozenset[int]) -> Ports:
-        """Ports that are free or already ``ours``: HANDOVER_PORT, those of last time, or new ones."""
-        given = os.environ.get("HANDOVER_PORT")
+        """Ports that are free or already ``ours``: HANDOVER_PORT, those of last time, or new ones.
+
+        HANDOVER_PORT=0 asks, as usual for ports, for any: then not even the favourite is tried, which two
+        installations that start in the same moment would both find free.
+        """
+        wanted = os.environ.get("HANDOVER_PORT")
+        given = wanted if wanted != "0" else None
         ports = _given_ports(given) if given else self.remembered_ports()
         taken = [port for port in ports.all() if port not in ours and not is_free(port)] if ports else []
         if given and taken:
@@ -113,7 +118,7 @@ class Home:
                 port=taken[0],
             )
         if ports is None or taken:
-            ports = Ports(free_block(4, FAVOURITE_PORT))
+            ports = Ports(free_block(4, None if wanted == "0" else FAVOURITE_PORT))
         self.write_private("ports.json", json.dumps({"api": ports.api}) + "\n")
         return ports
 
@@ -122,7 +127,7 @@ def _given_ports(given: str) -> Ports:
     if not given.isdecimal() or not 1024 <= int(given) <= 65532:
         raise ConfigurationMissing(
             f"HANDOVER_PORT={given} is not a port number from 1024 to 65532",
-            hint="set it to the first of four free ports, or unset it to have them found",
+            hint="set it to the first of four free ports, to 0 for any, or unset it to have them found",
         )
     return Ports(int(given))
 
