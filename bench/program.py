@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import overhead, peers
+from bench import overhead, peers, scoping
 from bench.arena import Arena, arena
 from bench.costs import Figure, merged, table
 from bench.rounds import AIRFLOW, PARTS, WEIGHTS, Bench
@@ -62,6 +62,8 @@ def measure(place: Arena, chosen: argparse.Namespace, parts: Sequence[str]) -> I
             yield from bench.beside_peers(name)
     if "uuid" in parts:
         yield from bench.uuid_beside_serial()
+    if "scope" in parts:
+        yield scoping.beside_sql(place, chosen.rounds)
     if "rss" in parts:
         yield from bench.peaks()
 

@@ -15,7 +15,7 @@ ENGINE = "engine"
 # Shapes that the peers copy too; the others are about the engine alone.
 WEIGHTS = {"even": EVEN, "skewed": SKEWED}
 AIRFLOW = "airflow"
-PARTS = (*WEIGHTS, "uuid", "rss", AIRFLOW)
+PARTS = (*WEIGHTS, "uuid", "scope", "rss", AIRFLOW)
 PEAK_ROWS = {"peak_rss_mb_1m": 1_000_000, "peak_rss_mb_10m": 10_000_000}
 # What each comparison is called in bench.json.
 FIGURES = {
