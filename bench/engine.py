@@ -31,6 +31,7 @@ from handover.stages.backup import backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context, open_context
 from handover.stages.inventory import inventory
+from handover.stages.late_changes import recheck_lane, recheck_objects
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
 from handover.stages.restore_test import restore_test
@@ -43,8 +44,9 @@ CASE, RUN = "bench-transfer", "bench"
 LANES = 2
 RESTORE_TEST = "restore test"
 CHECKS = "checks"
+RECHECK = "recheck"
 # Phases with figures of their own: no peer does anything like them.
-APART = (RESTORE_TEST, CHECKS)
+APART = (RESTORE_TEST, CHECKS, RECHECK)
 # What one process does for one lane.
 LANE_STAGES = ("backup", "migrate", "verify")
 _LEDGER, _WRITER = "bench_ledger", "bench_writer"
@@ -122,6 +124,8 @@ _STAGES: dict[str, Callable[[Context, int], object]] = {
     "verify objects": lambda context, _: verify_objects(context),
     "reconcile": lambda context, _: tally_target(context),
     "expectations": lambda context, _: verify_expectations(context),
+    "recheck": recheck_lane,
+    "recheck objects": lambda context, _: recheck_objects(context),
     "close": lambda context, _: close_run(context),
 }
 
@@ -231,6 +235,7 @@ class Engine:
             [*(Task("verify", lane) for lane in range(lanes)), Task("verify objects")],
         )
         self._phase(CHECKS, [Task("reconcile"), Task("expectations")])
+        self._phase(RECHECK, [*(Task("recheck", lane) for lane in range(lanes)), Task("recheck objects")])
         self._phase("close", [Task("close")])
         return self._run
 

@@ -18,7 +18,7 @@ LANE = "{{ lane }}"
 
 with DAG(
     dag_id="transfer",
-    description="Plan, approve, back up, prove the backup, migrate, verify, sign",
+    description="Plan, approve, back up, prove the backup, migrate, verify, accept, sign",
     doc_md=__doc__,
     schedule=None,
     catchup=False,
@@ -33,10 +33,11 @@ with DAG(
             examples=CASES,  # no enum: a case written a moment ago may be run before this file is read again
         ),
         "dry_run": Param(
-            False,
+            True,
             type="boolean",
             title="Dry run 演练",
-            description_md="Look and plan only: no rows are copied, source and target stay as they are.",
+            description_md="Look, plan and judge the gates only: no rows are copied, source and target stay "
+            "as they are. Take it out to have the plan executed. 取消勾选才会实际执行。",
         ),
     },
 ):
@@ -54,15 +55,31 @@ with DAG(
 
         made = run_stage(work)
         if is_dry_run():
-            return []
+            return []  # for no lane, nothing follows
         return [{"number": lane.number, "label": lane.label} for lane in made.lanes]
+
+    @task(pool=SOURCE)
+    def gates() -> None:
+        from handover.stages.gates import judge
+
+        run_stage(lambda context: judge(context, "execution") and None)
+
+    def end_dry_run() -> None:
+        if is_dry_run():
+            raise AirflowSkipException("dry run: it ends after plan and gates")
+
+    @task(pool=SOURCE)
+    def freeze() -> None:
+        from handover.stages.freezing import freeze_source
+
+        end_dry_run()
+        run_stage(freeze_source)
 
     @task(pool=HOLDER)
     def snapshot() -> int:
         from handover.stages.snapshot import hold_snapshot
 
-        if is_dry_run():
-            raise AirflowSkipException("dry run: nothing is read")
+        end_dry_run()
         return run_stage(hold_snapshot)
 
     def name_lane(lane: dict[str, object]) -> int:
@@ -80,8 +97,7 @@ with DAG(
     def tally() -> None:
         from handover.stages.tally import tally_source
 
-        if is_dry_run():
-            raise AirflowSkipException("dry run: nothing is read")
+        end_dry_run()
         run_stage(tally_source)
 
     @task(pool=SOURCE)
@@ -146,26 +162,44 @@ with DAG(
 
         run_stage(verify_expectations)
 
+    @task(pool=SOURCE, map_index_template=LANE)
+    def recheck(lane: dict[str, object]) -> int:
+        from handover.stages.late_changes import recheck_lane
+
+        number = name_lane(lane)
+        return run_stage(lambda context: recheck_lane(context, number))
+
+    @task(pool=SOURCE)
+    def recheck_objects() -> None:
+        from handover.stages.late_changes import recheck_objects as work
+
+        run_stage(work)
+
+    @task(pool=TARGET)
+    def handover_list() -> None:
+        from handover.stages.handover_list import make_list
+
+        run_stage(lambda context: make_list(context) and None)
+
     @task(trigger_rule=TriggerRule.ALL_DONE)
     def close() -> None:
         from handover.stages.close import close_run
 
-        if is_dry_run():
-            raise AirflowSkipException("dry run: there is nothing to close")
+        end_dry_run()
         run_stage(lambda context: close_run(context) and None)
 
-    lanes, approved = plan(), signed_approval("execute")
+    lanes = plan()
     held, backed_up, tallied, sealed = snapshot(), backup.expand(lane=lanes), tally(), seal()
-    migrated, verified, objects = migrate.expand(lane=lanes), verify.expand(lane=lanes), verify_objects()
-    inventory() >> lanes >> approved >> [held, tallied, backed_up]
-    (
-        [backed_up, tallied]
-        >> sealed
-        >> restore_test()
-        >> prepare()
-        >> migrated
-        >> finish()
-        >> [verified, objects, reconcile(), expectations()]
-        >> close()
-    )
+    migrated = migrate.expand(lane=lanes)
+    verified = [verify.expand(lane=lanes), verify_objects(), reconcile(), expectations()]
+    rechecked = [recheck.expand(lane=lanes), recheck_objects()]
+    listed, accepted, closed = handover_list(), signed_approval("accept", answers=1), close()
+
+    inventory() >> lanes >> gates() >> signed_approval("execute") >> freeze() >> [held, tallied, backed_up]
+    [backed_up, tallied] >> sealed >> restore_test() >> prepare() >> migrated >> finish() >> verified
+    for look in verified:
+        look >> rechecked
+    # Whatever fails, nobody closes while another task still works.
+    [*verified, *rechecked, listed, accepted] >> closed
+    rechecked >> listed >> accepted
     [backed_up, tallied, sealed] >> abandon()

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from handover.commands import cases, classify, evidence, machine, runs
+from handover.commands import cases, classify, evidence, explain, handover_list, machine, runs
 from handover.errors import HandoverError
 
 
@@ -39,6 +39,6 @@ def _parser() -> argparse.ArgumentParser:
         prog="handover", description="Move or destroy a company's customer data and prove it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cases, classify, runs, evidence, machine):
+    for module in (cases, explain, classify, runs, handover_list, evidence, machine):
         module.add_commands(commands)
     return parser

@@ -15,6 +15,7 @@ from handover.evidence.ledger import verify_chain
 from handover.local.approve import answer_open_questions
 from handover.stages.approval_standing import standing
 from handover.stages.approvals import Answer, record_answer, record_requester, require_approval
+from handover.stages.late_changes import recheck_lane
 from handover.stages.verify import verify_objects
 
 BOTH = {
@@ -207,8 +208,16 @@ def test_only_the_receiving_side_accepts_and_only_what_was_verified(approving: A
     assert third["options"][0] != yes
     with pytest.raises(NotReady, match="accept is not approved: 0 of 1"):
         require_approval(context, "accept")
+    recheck_lane(context, 0)  # nor is it once the source was read again
     assert approving.answer(run, "accept.yes_1", "receiver", third["options"][0]) == 200
-    assert approving.wait(run, "erase", "failed", "success") == "success", approving.states(run)
+    assert approving.wait(run, "accept.yes_1", "failed", "success") == "failed"
+    assert approving.rows("source", "SELECT count(*) FROM delivered.a") == [(100,)]
+    approving.wait_for_end(run)
+    approving.clear(run, "accept.rounds")
+    said, answered = demo_answers(approving, run, "erase")
+    assert set(answered) == {"receiver"}
+    assert "accept.yes_1: the demo answers in place of a person, as receiver: Accept" in said
+    assert approving.state(run, "erase") == "success", approving.states(run)
     assert approving.rows("source", "SELECT count(*) FROM delivered.a") == [(0,)]
 
 
@@ -217,19 +226,26 @@ def problems_of_delivery(approving: Approving) -> list[str]:
     return problems(approving, "delivery", "delivery")
 
 
-def test_the_demo_answers_as_others_and_says_so(approving: Approving) -> None:
+def demo_answers(approving: Approving, run: str, last: str) -> tuple[str, list[str]]:
+    """Let the demo answer until a task has ended; returns what it printed and as whom it answered."""
     said = StringIO()
     console = Console(file=said, width=200)
+    dag, _, name = run.removeprefix("/api/v2/dags/").partition("/dagRuns/")
     answered: list[str] = []
 
     def look() -> bool:
-        answered.extend(answer_open_questions(approving.machine, "approving", "demo", console))
-        return approving.state(path("demo"), "copy") in ("success", "failed")
+        answered.extend(answer_open_questions(approving.machine, dag, name, console))
+        return approving.state(run, last) in ("success", "failed")
 
-    await_true(look, "the end of the run")
+    await_true(look, "the end of the run", lambda: approving.states(run))
+    return said.getvalue(), answered
+
+
+def test_the_demo_answers_as_others_and_says_so(approving: Approving) -> None:
+    said, answered = demo_answers(approving, path("demo"), "copy")
     assert answered == ["approver", "supervisor"]
     assert "demo" in copied(approving)
-    assert "execute.yes_1: the demo answers in place of a person, as approver: Approve" in said.getvalue()
+    assert "execute.yes_1: the demo answers in place of a person, as approver: Approve" in said
     reasons = {e.body["reason"] for e in approving.entries("both", path("demo"), "approved")}
     assert reasons == {"demo: no person looked at this; the program answers in place of people"}
 

@@ -15,10 +15,12 @@ from handover.settings import REPOSITORY
 # Task → those after it, as in the README's way of the data.
 EDGES = {
     "inventory": {"plan"},
-    "plan": {"execute.rounds", "backup", "migrate", "verify"},
+    "plan": {"gates", "backup", "migrate", "verify", "recheck"},
+    "gates": {"execute.rounds"},
     "execute.rounds": {"execute.yes_1", "execute.yes_2"},
     "execute.yes_1": {"execute.yes_2"},
-    "execute.yes_2": {"snapshot", "backup", "tally"},
+    "execute.yes_2": {"freeze"},
+    "freeze": {"snapshot", "backup", "tally"},
     "snapshot": set(),
     "backup": {"seal", "abandon"},
     "tally": {"seal", "abandon"},
@@ -28,15 +30,21 @@ EDGES = {
     "prepare": {"migrate"},
     "migrate": {"finish"},
     "finish": {"verify", "verify_objects", "reconcile", "expectations"},
-    "verify": {"close"},
-    "verify_objects": {"close"},
-    "reconcile": {"close"},
-    "expectations": {"close"},
+    "verify": {"recheck", "recheck_objects", "close"},
+    "verify_objects": {"recheck", "recheck_objects", "close"},
+    "reconcile": {"recheck", "recheck_objects", "close"},
+    "expectations": {"recheck", "recheck_objects", "close"},
+    "recheck": {"accept.rounds", "close"},
+    "recheck_objects": {"accept.rounds", "close"},
+    "accept.rounds": {"accept.yes_1"},
+    "accept.yes_1": {"close"},
     "close": set(),
 }
-LANES = {"backup", "migrate", "verify"}
+LANES = {"backup", "migrate", "verify", "recheck"}
 APPROVAL = {"execute.rounds", "execute.yes_1", "execute.yes_2"}
-SOURCE = {"inventory", "plan", "backup", "tally", "seal"}
+ACCEPTANCE = {"accept.rounds", "accept.yes_1"}
+ROUNDS = {"execute.rounds", "accept.rounds"}
+SOURCE = {"inventory", "plan", "gates", "freeze", "backup", "tally", "seal", "recheck", "recheck_objects"}
 TARGET = {
     "restore_test",
     "prepare",
@@ -49,7 +57,7 @@ TARGET = {
 }
 # They write to the ledger and the vault; at most a DROP SCHEMA to the target. A full pool must not keep
 # them from telling the holder that it may let go, or a person how the run ended.
-WITHOUT_POOL = {"abandon", "close", *APPROVAL}
+WITHOUT_POOL = {"abandon", "close", *APPROVAL, *ACCEPTANCE}
 
 
 @pytest.fixture(scope="module")
@@ -79,10 +87,25 @@ def test_nothing_reaches_the_target_before_the_restore_test(dag: Any) -> None:
         assert "restore_test" in {task.task_id for task in dag.get_task(task_id).get_flat_relatives(True)}
 
 
-def test_nothing_is_read_before_the_approval(dag: Any) -> None:
-    for task_id in {"snapshot", "backup", "tally", "seal", *TARGET}:
-        before = {task.task_id for task in dag.get_task(task_id).get_flat_relatives(True)}
-        assert before >= APPROVAL, task_id
+def upstream(dag: Any, task_id: str) -> set[str]:
+    return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(True)}
+
+
+def test_nothing_is_read_or_frozen_before_gates_and_approval(dag: Any) -> None:
+    for task_id in {"freeze", "snapshot", "backup", "tally", "seal", *TARGET}:
+        assert upstream(dag, task_id) >= {"gates", *APPROVAL}, task_id
+
+
+def test_the_source_is_read_again_after_verification_and_before_acceptance(dag: Any) -> None:
+    for task_id in ("recheck", "recheck_objects"):
+        assert upstream(dag, task_id) >= {"verify", "verify_objects", "reconcile", "expectations"}
+    assert upstream(dag, "accept.rounds") >= {"recheck", "recheck_objects"}
+
+
+def test_nobody_closes_while_a_task_beside_the_failed_one_works(dag: Any) -> None:
+    """A task whose trigger rule is all_done waits for its direct upstream tasks alone."""
+    side_by_side = {"verify", "verify_objects", "reconcile", "expectations", "recheck", "recheck_objects"}
+    assert set(dag.get_task("close").upstream_task_ids) >= side_by_side
 
 
 def test_every_task_has_a_pool_or_a_reason(dag: Any) -> None:
@@ -99,16 +122,14 @@ def test_the_end_comes_whatever_happened(dag: Any) -> None:
 
 
 def test_lanes_are_mapped_with_readable_names(dag: Any) -> None:
-    assert {task.task_id for task in dag.tasks if task.is_mapped} == LANES | APPROVAL - {"execute.rounds"}
+    assert {task.task_id for task in dag.tasks if task.is_mapped} == LANES | (APPROVAL | ACCEPTANCE) - ROUNDS
     for task_id in LANES:
         assert dag.get_task(task_id).map_index_template == "{{ lane }}"
 
 
 def test_retries_are_few_and_wait_longer_each_time(dag: Any) -> None:
     for task in dag.tasks:
-        if task.task_id in APPROVAL - {
-            "execute.rounds"
-        }:  # a person who gave no reason is asked again at once
+        if task.task_id in (APPROVAL | ACCEPTANCE) - ROUNDS:  # who gave no reason is asked again at once
             continue
         assert (task.retries, task.retry_delay) == (3, timedelta(seconds=15))
         assert task.retry_exponential_backoff == 2.0
@@ -123,10 +144,11 @@ def test_params_make_a_useful_form(dag: Any) -> None:
     assert set(dag.params) == {"case", "dry_run"}
     case, dry_run = (dag.params.get_param(name) for name in ("case", "dry_run"))
     assert case.schema["type"] == "string"
-    assert case.schema["examples"] == ["demo-transfer"]
-    assert case.resolve() == "demo-transfer"
+    known = sorted(path.stem for path in (REPOSITORY / "include" / "cases").glob("*.yaml"))
+    assert case.schema["examples"] == known
+    assert case.resolve() == known[0]
     assert dry_run.schema["type"] == "boolean"
-    assert dry_run.resolve() is False
+    assert dry_run.resolve() is True, "to execute takes a decision"
     for param in (case, dry_run):
         assert param.schema["title"]
         assert param.schema["description_md"]

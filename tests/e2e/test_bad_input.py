@@ -331,8 +331,28 @@ def test_foreign_key_leaves_the_scope(world: Runner) -> None:
         world,
         "key-leaves-scope:s.person.leaving",
         "to other.a",
-        "add other to source.schemas, or drop the key",
+        "add the schema of other.a to source.schemas",
     )
+
+
+def test_an_acknowledged_key_stays_behind_and_its_columns_move(world: Runner) -> None:
+    run_sql(
+        world.urls["src"],
+        "CREATE SCHEMA other; CREATE TABLE other.a (id int PRIMARY KEY);"
+        "INSERT INTO other.a SELECT id FROM s.person;"
+        'ALTER TABLE s.person ADD CONSTRAINT "leaving it" FOREIGN KEY (id) REFERENCES other.a;'
+        """COMMENT ON CONSTRAINT "leaving it" ON s.person IS 'goes with it';"""
+        "CREATE TABLE s.child (id int PRIMARY KEY REFERENCES s.person); INSERT INTO s.child SELECT id FROM s.person",
+    )
+    transferred(world.open(acknowledge=["key-leaves-scope:s.person.leaving it"]))
+    with psycopg.connect(world.urls["dst"]) as target:
+        keys = target.execute(
+            "SELECT conrelid::regclass::text FROM pg_constraint WHERE contype = 'f'"
+        ).fetchall()
+        moved = target.execute("SELECT count(*) FROM s.person").fetchall()
+    with psycopg.connect(world.urls["src"]) as source:
+        assert moved == source.execute("SELECT count(*) FROM s.person").fetchall()
+    assert keys == [("s.child",)]
 
 
 def test_extension_that_only_a_superuser_may_create(world: Runner, cluster: Cluster) -> None:

@@ -70,10 +70,10 @@ def small(source: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 
 def test_the_sample_company_is_judged_as_its_confirmed_map_says(source: str, home: Path) -> None:
     generate(source, rows=ROWS, seed=SEED)
-    assert main(["classify", "demo-transfer"]) == 1, "there is no map yet"
-    text = (home / "maps" / "demo-transfer.proposed.yaml").read_text()
-    proposed = parse_datamap(text, "proposal", "demo-transfer")
-    confirmed = load_datamap(DATAMAPS, "demo-transfer")
+    assert main(["classify", "whole-database"]) == 1, "there is no map yet"
+    text = (home / "maps" / "whole-database.proposed.yaml").read_text()
+    proposed = parse_datamap(text, "proposal", "whole-database")
+    confirmed = load_datamap(DATAMAPS, "whole-database")
     expected = {(dataset.table.label, name): entry for dataset, name, entry in confirmed.entries()}
     found = {(dataset.table.label, name): entry for dataset, name, entry in proposed.entries()}
     assert found.keys() == expected.keys()
@@ -96,10 +96,10 @@ def test_no_value_leaves(
     caplog.set_level(logging.DEBUG)
     generate(source, rows=ROWS, seed=SEED)
     (home / "maps").mkdir()
-    (home / "maps" / "demo-transfer.yaml").write_text((DATAMAPS / "demo-transfer.yaml").read_text())
-    assert main(["classify", "demo-transfer"]) == 0
-    assert main(["classify", "demo-transfer", "--json"]) == 0
-    assert main(["ropa", "demo-transfer"]) == 0
+    (home / "maps" / "whole-database.yaml").write_text((DATAMAPS / "whole-database.yaml").read_text())
+    assert main(["classify", "whole-database"]) == 0
+    assert main(["classify", "whole-database", "--json"]) == 0
+    assert main(["ropa", "whole-database"]) == 0
     said = capfd.readouterr()
     written = "".join(path.read_text() for path in (home / "maps").iterdir())
     everything = said.out + said.err + caplog.text + written

@@ -6,10 +6,11 @@ import json
 import logging
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
@@ -18,11 +19,14 @@ from psycopg.conninfo import conninfo_to_dict, make_conninfo
 
 from fixtures.contents import objects, run_sql
 from fixtures.runs import Runner, backed_up, migrated
-from handover.errors import CaseInvalid, ConnectionLost, NotReady, Stopped, VerificationFailed
+from handover.errors import CaseInvalid, ConnectionLost, DataMapInvalid, NotReady, Stopped, VerificationFailed
 from handover.evidence import progress
+from handover.evidence.report import write_report
 from handover.local.clusters import Cluster
+from handover.model.expectation import Rule, TableFacts
 from handover.postgres.rules import read_facts
 from handover.postgres.session import connect, with_database
+from handover.quality import validation
 from handover.quality.suites import make_rules
 from handover.quality.validation import Database, validate
 from handover.sample.company import generate
@@ -271,14 +275,15 @@ def test_the_sample_company_is_in_order_on_both_sides(runner: Runner) -> None:
     known = "Odd Values.kept_rates/rate_positive/check"
     source = {"connection": "src", "schemas": ["lending", "账务", "Odd Values"]}
     context = runner.open(
-        source=source, expectations=["sample-company"], acknowledge=[f"expectation:{known}"]
+        source=source, expectations=["sample-lending", "sample-ledger"], acknowledge=[f"expectation:{known}"]
     )
     strict = accepting(context)
     migrated(context)
     profile_source(context)
     assert [line.split(":")[0] for line in source_faults(strict)] == ["Odd Values.kept_rates"]
     assert {r["id"] for r in results(context).values() if not r["success"]} == {known}
-    assert {r["suite"] for r in results(context).values()} == {"inventory", "sample-company"}
+    suites = {r["suite"] for r in results(context).values()}
+    assert suites == {"inventory", "sample-lending", "sample-ledger"}
     profile_target(context)
     assert target_faults(strict) == source_faults(strict)
     assert source_faults(context) == target_faults(context) == []
@@ -576,3 +581,273 @@ print(len(found), [o.id for o in found if not o.success], seen)
     )
     assert (done.stdout, done.stderr) == ("1 [] []\n", "")
     assert list(home.iterdir()) == []
+
+
+# What a map can know: a domain, a generated column, partitions, and columns whose text is not a value.
+CLIENTS = f"""
+CREATE SCHEMA s;
+CREATE DOMAIN s.number AS text;
+CREATE TABLE s.client (
+  id int PRIMARY KEY, name text, resident character(18), mobile s.number, email text, code varchar(18),
+  numbers text[], sealed bytea, note text, again text GENERATED ALWAYS AS (lower(email)) STORED
+);
+INSERT INTO s.client SELECT n, '{PRIVATE}', '119900199003070025', '15400000000', 'Some.one@example.com',
+  '91110099MA0000000Y', ARRAY['{PRIVATE}'], '\\x00', '{PRIVATE}' FROM generate_series(1, 40) n;
+UPDATE s.client SET code = NULL WHERE id <> 5;
+UPDATE s.client SET name = NULL WHERE id <= 3;
+UPDATE s.client SET resident = '119900199003070021' WHERE id IN (1, 2);
+UPDATE s.client SET mobile = '{PRIVATE}' WHERE id = 4;
+UPDATE s.client SET email = 's***@example.com' WHERE id = 6;
+CREATE TABLE s.card (client int, number numeric(19), bank text) PARTITION BY RANGE (client);
+CREATE TABLE s.card_old PARTITION OF s.card FOR VALUES FROM (0) TO (20);
+CREATE TABLE s.card_new PARTITION OF s.card FOR VALUES FROM (20) TO (100);
+INSERT INTO s.card SELECT n, 6299990000000000004, 'bank' FROM generate_series(1, 40) n;
+UPDATE s.card SET number = NULL WHERE client = 10;
+CREATE TABLE s.line (id int PRIMARY KEY, made_on date, account text, amount numeric NOT NULL);
+INSERT INTO s.line SELECT n, '2020-01-01', '1001', n FROM generate_series(1, 40) n;
+"""
+KINDS = {
+    "client": {
+        "id": "internal_id",
+        "name": "person_name",
+        "resident": "resident_id",
+        "mobile": "mobile",
+        "email": "email",
+        "code": "uscc",
+        "again": "email",
+        "numbers": "mobile",
+        "sealed": "resident_id",
+        "note": "free_text",
+    },
+    "card": {"client": "internal_id", "number": "bank_card", "bank": "related"},
+    "line": {"id": "internal_id", "made_on": "related", "account": "related", "amount": "amount"},
+}
+# All that these rows break of it: failing rows by the expectation's id.
+DIRTY = {
+    "s.client/name/not_null": 3,
+    "s.client/resident/identity_number": 2,
+    "s.client/mobile/mobile_number": 1,
+    "s.client/email/email_address": 1,
+    "s.client/again/email_address": 1,
+    "s.card_old/number/not_null": 1,
+}
+CLEAN = {
+    "s.client/code/credit_code",
+    "s.client/resident/not_null",
+    "s.client/mobile/not_null",
+    "s.client/numbers/not_null",
+    "s.card_old/number/card_number",
+    "s.card_new/number/card_number",
+    "s.card_new/number/not_null",
+    "s.line/account/not_null",
+    "s.line/made_on/not_null",
+}
+
+
+def write_map(folder: Path, account: dict | None = None) -> None:
+    def entry(kind: str, **more: object) -> dict:
+        levels = {"jrt0171": "C1", "pipl_sensitive": False, "gbt43697": 2, "gdpr": "personal"}
+        return {"kind": kind, **levels, **more}
+
+    mandatory = {"made_on": True, "account": True, "amount": True, "sealed": False}
+    datasets: list[dict] = [
+        {
+            "table": f"s.{table}",
+            "purpose": PRIVATE,
+            "origin": PRIVATE,
+            "columns": {
+                name: entry(kind, **({"mandatory": mandatory[name]} if name in mandatory else {}))
+                for name, kind in columns.items()
+            },
+        }
+        for table, columns in KINDS.items()
+    ]
+    datasets[1]["partitions"] = ["s.card_old", "s.card_new"]
+    datasets[2]["columns"]["account"] |= account or {}
+    confirmed = {"by": "a person", "date": "2026-01-02"}
+    document = {"map": "test-transfer", "confirmed": confirmed, "datasets": datasets}
+    folder.mkdir(exist_ok=True)
+    (folder / "test-transfer.yaml").write_text(json.dumps(document))
+
+
+def mapped(runner: Runner, **changes: object) -> Context:
+    """A run of the source that the map is about."""
+    run_sql(runner.urls["src"], CLIENTS)
+    return mapped_run(runner, "run-1", **changes)
+
+
+def mapped_run(runner: Runner, run: str, **changes: object) -> Context:
+    """A run of a case whose data map lies in the runner's own folder."""
+    source = {"connection": "src", "schemas": ["s"], "large_objects": False}
+    context = opened(runner, run, source=source, **changes)
+    return replace(context, settings=replace(context.settings, datamaps=runner.home / "datamaps"))
+
+
+MASKED = {
+    "an identity number": (
+        "UPDATE s.client SET resident = overlay(resident PLACING '********' FROM 7) WHERE id = 30",
+        "s.client (resident): expect_identity_number fails for 3 rows, among them id = 1, id = 2, id = 30; "
+        "2 rows in the source",
+    ),
+    "a mobile number": (
+        "UPDATE s.client SET mobile = overlay(mobile PLACING '****' FROM 4) WHERE id = 30",
+        "s.client (mobile): expect_mobile_number fails for 2 rows",
+    ),
+    "an address": (
+        "UPDATE s.client SET email = '***@example.com' WHERE id = 30",
+        "s.client (email): expect_email_address fails for 2 rows",
+    ),
+    "what is generated of it": (
+        "UPDATE s.client SET email = '***@example.com' WHERE id = 30",
+        "s.client (again): expect_email_address fails for 2 rows",
+    ),
+    "a credit code": (
+        "UPDATE s.client SET code = overlay(code PLACING '******' FROM 9) WHERE id = 5",
+        "s.client (code): expect_credit_code fails for 1 row, among them id = 5; 0 rows in the source",
+    ),
+    "a card": (
+        "UPDATE s.card SET number = 6299990000000000000 WHERE client = 30",
+        "s.card_new (number): expect_card_number fails for 1 row",
+    ),
+    "a name that is lost": (
+        "UPDATE s.client SET name = NULL WHERE id = 30",
+        "s.client (name): expect_column_values_to_not_be_null fails for 4 rows",
+    ),
+    "a name that was not there": (
+        "UPDATE s.client SET name = 'somebody' WHERE id = 1",
+        "s.client (name): expect_column_values_to_not_be_null fails for 2 rows",
+    ),
+    "the account of a voucher": (
+        "UPDATE s.line SET account = NULL WHERE id <= 2",
+        "s.line (account): expect_column_values_to_not_be_null fails for 2 rows, among them id = 1, id = 2; "
+        "0 rows in the source",
+    ),
+}
+
+
+def test_a_data_map_lets_dirty_rows_pass_and_no_change_of_them(
+    runner: Runner, second_cluster: Cluster
+) -> None:
+    """B05: what is missing or malformed at the source is counted and let go; on the way nothing changes."""
+    write_map(runner.home / "datamaps")
+    context = mapped(runner, expectations=[])
+    backed_up(context)
+    profile_source(context)
+    found = results(context)
+    ours = {name: result for name, result in found.items() if result["suite"] == "data map"}
+    assert ours.keys() == DIRTY.keys() | CLEAN
+    assert {result["severity"] for result in ours.values()} == {"warning"}
+    assert {name: r["failing"] for name, r in found.items() if not r["success"]} == DIRTY
+    # The schema says so already: no row of the source may break it.
+    assert (found["s.line/amount/not_null"]["suite"], found["s.line/amount/not_null"]["severity"]) == (
+        "inventory",
+        "critical",
+    )
+    assert source_faults(context) == []
+    restore_test(context)
+    fill_target(context)
+    profile_target(context)
+    assert target_faults(context) == []
+    for name, (change, said) in MASKED.items():
+        with damaged(context, second_cluster, change) as target:
+            profile_target(target)
+            lines = target_faults(target)
+        assert any(line.startswith(said) for line in lines), (name, lines)
+        assert all("the move made the difference" in line for line in lines), name
+    bodies = "".join(entry.body_text for entry in context.entries())
+    for value in (PRIVATE, "***", "119900199003070021"):
+        assert value not in bodies
+    report = write_report(context.entries())["verification.html"].decode()
+    assert "data map" in report
+
+
+def test_a_case_may_ask_more_than_its_data_map(runner: Runner) -> None:
+    """The same in a suite is critical; what nobody wrote there still only warns."""
+    write_map(runner.home / "datamaps")
+    kwargs = {"column": "resident"}
+    write_suite(runner.home / "expectations", [("expect_identity_number", kwargs, "s.client", "critical")])
+    context = mapped(runner)
+    backed_up(context)
+    profile_source(context)
+    assert [line.split(" fails")[0] for line in source_faults(context)] == [
+        "s.client (resident): expect_identity_number"
+    ]
+
+
+def test_the_data_map_is_that_of_the_plan(runner: Runner) -> None:
+    """Approved was what it said then: one that came later makes no rules, and one that changed is refused."""
+    context = mapped(runner, expectations=[])
+    backed_up(context)
+    write_map(runner.home / "datamaps")
+    profile_source(context)
+    assert {result["suite"] for result in results(context).values()} == {"inventory"}
+    later = mapped_run(runner, "run-2", expectations=[])
+    backed_up(later)
+    write_map(runner.home / "datamaps", account={"kind": "account_no"})
+    with pytest.raises(DataMapInvalid, match="not the one that the run was planned with"):
+        profile_source(later)
+    assert not later.entries("expectations-made")
+
+
+def test_rows_that_stay_count_for_nothing(runner: Runner) -> None:
+    """Of a part, only what arrives is held to the map: the source's faults are those of the rows in scope."""
+    write_map(runner.home / "datamaps")
+    roots = [
+        {"table": "s.client", "where": "id <= 2"},
+        {"table": "s.card", "where": "client <= 10"},
+        {"table": "s.line", "where": "id <= 7"},
+    ]
+    context = mapped(runner, expectations=[], scope={"roots": roots})
+    backed_up(context)
+    profile_source(context)
+    found = results(context)
+    assert {name: r["failing"] for name, r in found.items() if not r["success"]} == {
+        "s.client/name/not_null": 2,
+        "s.client/resident/identity_number": 2,
+        "s.card_old/number/not_null": 1,
+    }
+    restore_test(context)
+    fill_target(context)
+    profile_target(context)
+    assert source_faults(context) == target_faults(context) == []
+    counts = {rule["meta"]["id"]: rule["kwargs"] for rule in made_rules(context)}
+    assert counts["s.client/row_count"] == {"value": 2}
+    assert counts["s.card_old/row_count"] == {"value": 10}
+    assert counts["s.card_new/row_count"] == {"value": 0}
+    assert counts["s.line/row_count"] == {"value": 7}
+
+
+def made_rules(context: Context) -> list[dict]:
+    made = context.entries("expectations-made")[-1].body["suites"]
+    return [expectation for suite in made for expectation in suite["expectations"]]
+
+
+def test_a_table_in_order_is_one_question(planted: Runner, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each question costs Great Expectations milliseconds; of thousands of tables most are in order."""
+    asked: list[tuple[str, int]] = []
+    gx = validation._great_expectations()
+
+    @contextmanager
+    def counting(url: str) -> Iterator[Callable[..., dict]]:
+        with gx.asking(url) as ask:
+
+            def count(table: TableFacts, rules: Sequence[Rule], counts: Mapping[str, str]) -> dict:
+                asked.append((table.name, len(rules) + len(counts)))
+                return ask(table, rules, counts)
+
+            yield count
+
+    monkeypatch.setattr(validation, "_great_expectations", lambda: SimpleNamespace(asking=counting))
+    with closing(connect(planted.urls["src"], read_only=True)) as connection:
+        facts = read_facts(connection, ["s"])
+        database = Database(planted.urls["src"], connection, facts, {}, lambda *parts: "token")
+        rules = make_rules(facts, {("s", "pair"): 1, ("s", "child"): 5}, [])
+        found = validate(database, rules, lambda: None)
+    assert {o.id: o.failing for o in found} == {
+        "s.pair/row_count": 0,
+        "s.pair/a,b/unique": 0,
+        "s.child/row_count": 0,
+        "s.child/simple/foreign_key": 2,
+        "s.child/whole/foreign_key": 3,
+    }
+    assert asked == [("child", 1), ("child", 3), ("pair", 1)]

@@ -10,7 +10,7 @@ import psutil
 import psycopg
 
 from e2e.test_demo import empty_target, ports
-from fixtures.demo import PATIENCE_SECONDS, Demo
+from fixtures.demo import PATIENCE_SECONDS, WHOLE, WHOLE_CASE, Demo
 from fixtures.dumps import schema_text, sorted_rows
 from handover.local.clusters import Cluster
 
@@ -56,7 +56,7 @@ def process_at(port: int) -> psutil.Process:
 def test_killed_task_is_tried_again(demo: Demo) -> None:
     empty_target(demo)
     run = "killed"
-    body = {"logical_date": None, "dag_run_id": run, "conf": {"case": "demo-transfer"}}
+    body = {"logical_date": None, "dag_run_id": run, "conf": WHOLE}
     demo.api("POST", "/api/v2/dags/transfer/dagRuns", body)
     until(lambda: demo.tasks(run).get("prepare") in ("success", "failed", "upstream_failed"))
     assert demo.tasks(run)["prepare"] == "success"
@@ -70,5 +70,5 @@ def test_killed_task_is_tried_again(demo: Demo) -> None:
     assert tried == {"migrate"}
     source, target = demo.settings["SOURCE_URL"], demo.settings["TARGET_URL"]
     assert (schema_text(target), sorted_rows(target)) == (schema_text(source), sorted_rows(source))
-    done = demo.handover("verify", demo.evidence.with_name(run), "--vault")
+    done = demo.handover("verify", demo.evidence_of(WHOLE_CASE, run), "--vault")
     assert done.returncode == 0, done.stdout + done.stderr

@@ -10,7 +10,7 @@ import pytest
 
 from e2e.test_demo import empty_target, ports
 from fixtures.contents import run_sql
-from fixtures.demo import Demo
+from fixtures.demo import WHOLE, WHOLE_CASE, Demo
 from fixtures.dumps import schema_text, sorted_rows
 from handover.local.clusters import Cluster
 from handover.settings import REPOSITORY
@@ -20,7 +20,7 @@ from handover.settings import REPOSITORY
 def failing_restore_test(demo: Demo, run: str) -> Iterator[None]:
     """Start a run and take the right to create databases away once the inventory has seen it."""
     target = Cluster.at(demo.home, "target", ports(demo)["target"])
-    body = {"logical_date": None, "dag_run_id": run, "conf": {"case": "demo-transfer"}}
+    body = {"logical_date": None, "dag_run_id": run, "conf": WHOLE}
     demo.api("POST", "/api/v2/dags/transfer/dagRuns", body)
     while demo.tasks(run).get("inventory") != "success":
         time.sleep(0.2)
@@ -37,12 +37,12 @@ def test_failed_run_goes_on_after_the_remedy(demo: Demo) -> None:
     empty_target(demo)
     with failing_restore_test(demo, "resumed"):
         assert demo.tasks("resumed")["restore_test"] == "failed"
-    done = demo.handover("resume", "demo-transfer")
+    done = demo.handover("resume", WHOLE_CASE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "RESULT: everything holds" in done.stdout
     source, target = demo.settings["SOURCE_URL"], demo.settings["TARGET_URL"]
     assert (schema_text(target), sorted_rows(target)) == (schema_text(source), sorted_rows(source))
-    again = demo.handover("resume", "demo-transfer")
+    again = demo.handover("resume", WHOLE_CASE)
     assert again.returncode == 1 and "there is nothing to resume" in again.stderr
 
 
@@ -51,11 +51,11 @@ def test_failed_run_is_taken_back(demo: Demo) -> None:
     before = schema_text(demo.settings["TARGET_URL"])
     with failing_restore_test(demo, "taken-back"):
         pass
-    done = demo.handover("abort", "demo-transfer")
+    done = demo.handover("abort", WHOLE_CASE)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "the source is as it was" in done.stdout and "unlinked, not verifiable" in done.stdout
     assert schema_text(demo.settings["TARGET_URL"]) == before
-    assert not list((demo.home / "vault" / "demo-transfer" / "taken-back").rglob("*.seg"))
+    assert not list((demo.home / "vault" / WHOLE_CASE / "taken-back").rglob("*.seg"))
 
 
 SHOP = """

@@ -9,10 +9,9 @@ import pytest
 
 from fixtures.runs import Runner, backed_up, transferred
 from handover.errors import CaseInvalid, ScopeChanged
-from handover.postgres.types import ALIKE
 from handover.stages.backup import abandon_backup, read_index
 from handover.stages.context import Context
-from handover.stages.inventory import inventory
+from handover.stages.inventory import inventory, servers
 from handover.stages.plan import plan
 from handover.stages.scoping import plan_scope
 from handover.stages.snapshot import hold_snapshot
@@ -225,7 +224,7 @@ def test_ten_million_rows_are_scoped(runner: Runner) -> None:
         source.execute("VACUUM ANALYZE")
     context = runner.open(**PART)
     began = time.monotonic()
-    scope = plan_scope(context, ALIKE)
+    scope = plan_scope(context, servers(context))
     print(f"10,000,000 rows scoped in {time.monotonic() - began:.1f} s")
     assert scope is not None
     inside = len(range(1, customers + 1, 3))

@@ -6,7 +6,7 @@ import psycopg
 
 from e2e.test_demo import empty_target
 from e2e.test_faults_in_airflow import until
-from fixtures.demo import Demo
+from fixtures.demo import WHOLE, WHOLE_CASE, Demo
 from fixtures.dumps import schema_text, sorted_rows
 
 RUN = "went-wrong"
@@ -18,7 +18,9 @@ WHERE customer_id = (SELECT min(customer_id) FROM lending.customers)
 
 def latest_evidence(demo: Demo) -> dict[str, object]:
     """The verification report in the newest evidence folder of the run."""
-    folder = max(demo.evidence.parent.glob(f"{RUN}*"), key=lambda path: path.stat().st_mtime)
+    folder = max(
+        demo.evidence_of(WHOLE_CASE, RUN).parent.glob(f"{RUN}*"), key=lambda path: path.stat().st_mtime
+    )
     report = json.loads((folder / "verification.json").read_text())
     assert (folder / "verification.html").read_text().startswith("<!DOCTYPE html>")
     return report
@@ -26,7 +28,7 @@ def latest_evidence(demo: Demo) -> dict[str, object]:
 
 def test_a_wrong_copy_is_named_and_mended(demo: Demo) -> None:
     empty_target(demo)
-    body = {"logical_date": None, "dag_run_id": RUN, "conf": {"case": "demo-transfer"}}
+    body = {"logical_date": None, "dag_run_id": RUN, "conf": WHOLE}
     demo.api("POST", "/api/v2/dags/transfer/dagRuns", body)
     until(lambda: demo.tasks(RUN).get("migrate") in ("success", "failed", "upstream_failed"))
     assert demo.tasks(RUN)["finish"] != "success"

@@ -24,6 +24,7 @@ PHASES = {
     "migrate": ["migrate 0", "migrate 1"],
     "finish": ["finish"],
     "verify": ["verify 0", "verify 1", "verify_objects"],
+    "recheck": ["recheck 0", "recheck 1", "recheck_objects"],
     "close": ["close"],
 }
 # No stage of this source takes longer; what ends before it is killed is killed sooner the next time.

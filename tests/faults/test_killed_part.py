@@ -60,7 +60,7 @@ def inside(moment: dict[str, list[bytes]]) -> dict[str, list[bytes]]:
 
 
 def killed(world: Runner, faults: dict[str, list[Fault]]) -> None:
-    drive = Drive(Part(**vars(replace(world))), changes=CHANGE)
+    drive = Drive(Part(**vars(replace(world))), changes=CHANGE, inside=inside)
     drive.go(faults)
     assert drive.kills == sum(map(len, faults.values()))
     assert audit(drive.runner, [inside(moment) for moment in drive.moments]) == []

@@ -14,6 +14,7 @@ from handover.stages.backup import backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
+from handover.stages.late_changes import recheck_lane, recheck_objects
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
 from handover.stages.restore_test import restore_test
@@ -48,6 +49,8 @@ STAGES: dict[str, Callable[[Context], object]] = {
     "finish": finish_target,
     "verify": lambda context: verify_lane(context, 0),
     "verify objects": verify_objects,
+    "recheck": lambda context: recheck_lane(context, 0),
+    "recheck objects": recheck_objects,
     "close": close_run,
 }
 

@@ -14,9 +14,10 @@ from fixtures.matters import complete, packs, put
 from handover.law.dates import after, plausible_start
 from handover.law.facts import Facts
 from handover.law.gates import evaluate
-from handover.law.retention import Hold, Question, decide
+from handover.law.retention import Question, decide
 from handover.model.matter import RowClassRules
 from handover.model.policy import Period
+from handover.model.stated import Hold
 
 RULES = {name: rule for pack in packs() for name, rule in pack.retention.items()}
 TRIGGERS = sorted({rule.trigger for rule in RULES.values() if rule.trigger})

@@ -18,13 +18,17 @@ from handover.settings import REPOSITORY
 # wants belongs further down; adding an arrow here is a decision about the design.
 _FACTS = {"errors", "model", "crashpoints"}
 _STORES = {*_FACTS, "postgres", "codec", "vault"}
-_STAGES = {*_STORES, "handover", "evidence", "classify", "quality", "law", "settings", "stages"}
+_STAGES = {
+    *_STORES,
+    *("handover", "evidence", "classify", "quality", "law", "pseudonymise", "risk", "settings", "stages"),
+}
 MAY_IMPORT: dict[str, set[str]] = {
     "handover": set(),  # the package itself: its version
     "errors": set(),
     "crashpoints": set(),
     "model": {"errors"},
     "law": {"errors", "model"},  # pure: no database, no clock; a verdict can be worked out again anywhere
+    "risk": {"errors", "model"},  # pure as well: what it finds in frames and buffers, it finds in any
     "settings": {"errors"},
     "connections": {"errors"},
     "postgres": _FACTS,
@@ -32,6 +36,8 @@ MAY_IMPORT: dict[str, set[str]] = {
     "vault": _FACTS,
     "sample": {*_FACTS, "postgres"},  # fills a database through the same pinned sessions
     "classify": _STORES,
+    # Pure: no database. Classify finds what stands in free text, so that it gets its column's pseudonym.
+    "pseudonymise": {"errors", "model", "classify"},
     "quality": _STORES,
     "evidence": _STORES,
     "stages": _STAGES,

@@ -7,7 +7,7 @@ import pytest
 
 from bench import peers
 from bench.costs import Cost, Figure, compared, cost_table, merged, middle, table, total
-from bench.engine import CHECKS, RESTORE_TEST, EngineRun
+from bench.engine import CHECKS, RECHECK, RESTORE_TEST, EngineRun
 from bench.program import DEFAULT_GB, options, report, size_of, write
 from bench.rounds import ENGINE, FIGURES, Runs, figures_beside
 from bench.shapes import EVEN, SKEWED, WIDTHS, company, keyed, narrow, rows_for
@@ -42,7 +42,7 @@ def test_every_peer_has_a_figure_of_its_own() -> None:
 
 
 def test_figures_of_a_database_name_only_peers_that_ran() -> None:
-    runs = Runs([EngineRun({RESTORE_TEST: Cost(wall=7), CHECKS: Cost(wall=3)})])
+    runs = Runs([EngineRun({RESTORE_TEST: Cost(wall=7), CHECKS: Cost(wall=3), RECHECK: Cost(wall=2)})])
     for cost in walls(3, 5):
         runs.add(ENGINE, cost)
     runs.add(peers.DUMP_RESTORE, Cost(wall=8))
@@ -50,6 +50,7 @@ def test_figures_of_a_database_name_only_peers_that_ran() -> None:
         Figure("engine_even_vs_dump_restore", 4, "s", peers.DUMP_RESTORE, 0.5),
         Figure("restore_test_even_s", 7, "s"),
         Figure("checks_even_s", 3, "s"),
+        Figure("recheck_even_s", 2, "s"),
     ]
 
 

@@ -9,6 +9,7 @@ from pydantic import ValidationError
 from fixtures.runs import CASE, write_case
 from handover.errors import CaseInvalid
 from handover.model.case import Case, load_case, parse_case
+from handover.model.strict_yaml import read_mapping
 from handover.settings import REPOSITORY
 
 PATH = Path("test-transfer.yaml")
@@ -26,13 +27,12 @@ def refusal(document: str) -> CaseInvalid:
 
 
 def test_the_example_is_valid_and_says_what_it_says() -> None:
-    case = load_case(REPOSITORY / "include" / "cases", "demo-transfer")
+    case = load_case(REPOSITORY / "include" / "cases", "whole-database")
     assert case.source.schemas == ("lending", "账务", "Odd Values")
     assert (case.source.connection, case.target.connection) == ("sample_source", "sample_target")
     assert (case.lanes, case.snapshot_hours) == (2, 12)
-    assert (
-        case.expectations == ("sample-company",) and case.reconciliation.balances[0].name == "trial-balance"
-    )
+    assert case.expectations == ("sample-lending", "sample-ledger")
+    assert case.reconciliation.balances[0].name == "trial-balance"
 
 
 def test_defaults_are_those_of_the_documentation() -> None:
@@ -118,6 +118,11 @@ def test_yaml_that_is_wrong_is_told_with_its_place(document: str) -> None:
 
 def test_endless_nesting_is_refused() -> None:
     assert "is not YAML" in refusal("[" * 100_000).message
+
+
+def test_only_true_and_false_are_truths() -> None:
+    _, read = read_mapping("{on: off, yes: no, so: true}", "a document", "an example", CaseInvalid)
+    assert read == {"on": "off", "yes": "no", "so": True}
 
 
 def test_a_key_twice_anywhere() -> None:

@@ -93,5 +93,5 @@ def test_what_contains_is_as_high_as_the_highest() -> None:
 def test_measuring_wants_no_case_and_classifying_does(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["classify"]) == 1
     assert "classify needs a case" in capsys.readouterr().err
-    assert main(["classify", "demo-transfer", "--rows", "0"]) == 1
+    assert main(["classify", "whole-database", "--rows", "0"]) == 1
     assert "--rows 0 samples nothing" in capsys.readouterr().err

@@ -24,8 +24,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_sample_companys_record() -> None:
-    case = load_case(INCLUDE / "cases", "demo-transfer")
-    made = record(case, load_datamap(INCLUDE / "datamaps", "demo-transfer"))
+    case = load_case(INCLUDE / "cases", "whole-database")
+    made = record(case, load_datamap(INCLUDE / "datamaps", "whole-database"))
     activities = {activity["table"]: activity for activity in made["activities"]}
     customers = activities["lending.customers"]
     assert customers["sensitive_columns"] == ["resident_id", "monthly_income"]
@@ -43,32 +43,32 @@ def test_the_sample_companys_record() -> None:
 
 
 def test_markdown_and_json_are_printed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["ropa", "demo-transfer"]) == 0
+    assert main(["ropa", "whole-database"]) == 0
     said = capsys.readouterr().out
     assert "# 个人信息处理活动记录 / Record of processing activities" in said
     assert "- [ ] 保存期限 / periods after which data is erased" in said
     assert "lending.page_views: 目的或来源未知" in said
-    assert main(["ropa", "demo-transfer", "--json"]) == 0
-    assert len(json.loads(capsys.readouterr().out)["activities"]) == 23
+    assert main(["ropa", "whole-database", "--json"]) == 0
+    assert len(json.loads(capsys.readouterr().out)["activities"]) == 24
 
 
 def test_only_a_confirmed_map_is_exported(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    text = (INCLUDE / "datamaps" / "demo-transfer.yaml").read_text()
-    (tmp_path / "demo-transfer.yaml").write_text(
+    text = (INCLUDE / "datamaps" / "whole-database.yaml").read_text()
+    (tmp_path / "whole-database.yaml").write_text(
         "\n".join(line for line in text.splitlines() if not line.startswith("confirmed:"))
     )
     monkeypatch.setenv("HANDOVER_DATAMAPS", str(tmp_path))
-    assert main(["ropa", "demo-transfer"]) == 1
+    assert main(["ropa", "whole-database"]) == 1
     said = capsys.readouterr()
     assert said.out == ""
-    assert "277 columns are not confirmed" in said.err
+    assert "288 columns are not confirmed" in said.err
 
 
 def test_names_cannot_break_the_table() -> None:
-    case = load_case(INCLUDE / "cases", "demo-transfer")
-    datamap = load_datamap(INCLUDE / "datamaps", "demo-transfer")
+    case = load_case(INCLUDE / "cases", "whole-database")
+    datamap = load_datamap(INCLUDE / "datamaps", "whole-database")
     first = next(d for d in datamap.datasets if d.subject)
     odd = first.model_copy(update={"purpose": "a | b\n<b>c"})
     changed = datamap.model_copy(

@@ -53,6 +53,12 @@ WRONG_CALLS = [
     ["case", "new", "x", "--source", "y"],
     ["run"],
     ["run", "x", "--dry"],
+    ["run", "x", "--dry-run"],
+    ["plan"],
+    ["case", "brief"],
+    ["explain", "x"],
+    ["explain", "x", "--subject"],
+    ["explain", "x", "--subject", "1", "--token", "t"],
     ["resume"],
     ["inventory"],
     ["stop", "x", "--force"],
@@ -80,7 +86,19 @@ def test_a_wrong_call_ends_with_2_and_the_usage(
 
 
 COMMANDS = ["case check", "inventory", "status", "stop", "verify", "restore", "keys", "version"]
-COMMANDS += ["case new", "run", "resume", "demo", "up", "down", "clean", "sample create"]
+COMMANDS += [
+    "case new",
+    "case brief",
+    "plan",
+    "explain",
+    "run",
+    "resume",
+    "demo",
+    "up",
+    "down",
+    "clean",
+    "sample create",
+]
 
 
 @pytest.mark.parametrize("command", COMMANDS)

@@ -10,7 +10,7 @@ from fixtures.matters import DOCUMENTS, complete, packs
 from handover.errors import PolicyInvalid
 from handover.law.packs import load_packs, newer_packs, parse_pack, select
 from handover.law.papers import verify_files
-from handover.law.references import unknown_ids
+from handover.law.references import unknown_ids, unknown_parts
 from handover.model.matter import Document, Matter
 from handover.model.policy import Pack
 from handover.settings import REPOSITORY
@@ -171,11 +171,28 @@ def test_ids_that_no_pack_has_are_named_with_their_field() -> None:
         "acceptances": [{"gate": "R01", "name": "某", "on": ON, "reason": "无"}],
         "opinions": [{"about": ["P99"], "counsel": "律师甲", "on": ON, "file": "x.pdf"}],
         "retention": [{"row_class": "x", "rules": ["P06"]}],
+        "holds": [{"kind": "litigation", "opened": ON}, {"kind": "P06", "opened": ON}],
     }
     found = unknown_ids(Matter.model_validate(wrong), packs())
     assert [field for field, _ in found] == [
         ("counsel_acceptances", 0, "rule"), ("acceptances", 0, "gate"), ("opinions", 0, "about", 0),
-        ("retention", 0, "rules", 0),
+        ("retention", 0, "rules", 0), ("holds", 1, "kind"),
+    ]  # fmt: skip
+
+
+def test_parts_that_nobody_knows_are_named_with_their_field() -> None:
+    matter = Matter.model_validate(complete()["matter"])
+    assert unknown_parts(matter, {"lending.loan"}, {"settled"}) == ()
+    wrong = {
+        "purposes": {"lending.lone": "loan service"},
+        "bases": [{"data_set": "lending.lone", "operation": "transfer"}],
+        "retention": [{"row_class": "open"}],
+        "holds": [{"kind": "litigation", "opened": ON, "row_classes": ["settled", "open"]}],
+    }
+    found = unknown_parts(Matter.model_validate(wrong), {"lending.loan"}, {"settled"})
+    assert [field for field, _ in found] == [
+        ("purposes", "lending.lone"), ("bases", 0, "data_set"), ("retention", 0, "row_class"),
+        ("holds", 0, "row_classes", 1),
     ]  # fmt: skip
 
 
@@ -187,8 +204,9 @@ def test_documents_are_read_and_compared() -> None:
     ]
     verified, wrong = verify_files(documents, files.get)
     assert [one.file for one in verified] == ["right.pdf"]
-    assert "documents.1: file changed.pdf has SHA-256" in wrong[0]
-    assert "documents.2: file gone.pdf is missing" in wrong[1]
+    assert [field for field, _ in wrong] == [("documents", 1, "sha256"), ("documents", 2, "file")]
+    assert "file changed.pdf has SHA-256" in wrong[0][1]
+    assert "file gone.pdf is missing" in wrong[1][1]
 
 
 @pytest.mark.parametrize("name", ["../x.pdf", "/etc/x.pdf", "a/../../x.pdf", "a\\b.pdf", "a\nb.pdf", ""])

@@ -7,10 +7,11 @@ import pytest
 from fixtures.matters import packs
 from handover.errors import PolicyInvalid
 from handover.law.dates import after, plausible_start
-from handover.law.retention import Decision, Hold, Question, decide, replay
+from handover.law.retention import Decision, Question, decide, replay
 from handover.model.legal_terms import Trigger
 from handover.model.matter import RowClassRules
 from handover.model.policy import Period
+from handover.model.stated import Hold
 
 RULES = {name: rule for pack in packs() for name, rule in pack.retention.items()}
 ON = date(2060, 1, 1)

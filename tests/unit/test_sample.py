@@ -12,7 +12,7 @@ import pyarrow.compute as pc
 import pytest
 
 from handover.errors import PreflightFailed
-from handover.sample import people
+from handover.sample import consent_rows, people, staff
 from handover.sample.columns import cents, csv, null_where, pick
 from handover.sample.company import planted_values
 from handover.sample.company_rows import Company
@@ -228,3 +228,37 @@ def test_every_voucher_line_has_its_voucher_and_balances() -> None:
     sums = lines.group_by("voucher_id").aggregate([("debit", "sum"), ("credit", "sum")])
     assert pc.all(pc.equal(sums["debit_sum"], sums["credit_sum"])).as_py()
     assert set(sums["voucher_id"].to_pylist()) == set(vouchers["voucher_id"].to_pylist())
+
+
+@pytest.mark.parametrize("rows", [1_000, 60_000, 2_000_000])
+def test_a_branchs_staff_is_found_by_place_and_answers_to_its_head(rows: int) -> None:
+    sizes = Sizes.for_rows(rows)
+    everybody = np.arange(sizes.employees)
+    branch, place = staff.workplace(sizes, everybody)
+    assert (staff.at_place(sizes, branch, place) == everybody).all()
+    above = staff.manager(sizes, everybody)
+    assert (everybody[above < 0] == np.arange(sizes.branches) * staff.FIRST_STAFF).all()
+    assert (branch[above[above >= 0]] == branch[above >= 0]).all()
+    for _ in range(10):
+        above = np.where(above < 0, -1, staff.manager(sizes, np.maximum(above, 0)))
+    assert (above == -1).all()
+
+
+@pytest.mark.parametrize("rows", [1_000, 60_000, 2_000_000])
+def test_everybody_of_a_branch_is_drawn_and_nobody_else(rows: int) -> None:
+    sizes = Sizes.for_rows(rows)
+    branch = PEOPLE % sizes.branches
+    drawn = staff.somebody_at(DICE, sizes, "stream", PEOPLE, branch)
+    assert (staff.workplace(sizes, drawn)[0] == branch).all()
+    assert len(np.unique(drawn)) == sizes.employees
+
+
+def test_an_answer_is_taken_back_only_after_it_was_given() -> None:
+    answers = pa.table(dict(consent_rows.of_customers(company(rows=60_000), np.arange(800))))
+    assert answers["consent_no"].to_pylist() == list(range(1, 801))
+    seen = set()
+    for row in answers.to_pylist():
+        seen.add((row["given_at"] is None, row["sensitive_at"] is None, row["withdrawn_at"] is None))
+        assert row["sensitive_at"] is None or row["given_at"] is not None
+        assert row["withdrawn_at"] is None or row["asked_at"] < row["given_at"] < row["withdrawn_at"]
+    assert seen == {(True, True, True), (False, True, True), (False, False, True), (False, False, False)}

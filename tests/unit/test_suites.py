@@ -12,10 +12,14 @@ import pytest
 from psycopg import sql
 
 from handover.errors import CaseInvalid
+from handover.model.datamap import DataMap
 from handover.model.expectation import ColumnFact, ForeignKey, TableFacts
+from handover.model.kinds import KINDS, levels_of
 from handover.postgres.session import connect
 from handover.quality.formats import FORMS
 from handover.quality.kind import Kind
+from handover.quality.mapped import FORMS as FORMS_OF_A_MAP
+from handover.quality.mapped import MANDATORY
 from handover.quality.schema_kinds import kind_of
 from handover.quality.suites import documents, load_suites, make_rules, rules_of
 from handover.settings import REPOSITORY
@@ -117,6 +121,63 @@ def test_a_partitioned_table_that_moves_as_one_stands_for_itself(tmp_path: Path)
     assert {rule.table for rule in found} == {"person"} and len(found) > 1
 
 
+def datamap(kind: str, *, table: object = "s.person", **changes: object) -> DataMap:
+    """A map of one table whose column ``name`` is of a kind."""
+    entry = {"kind": kind, **levels_of(kind).model_dump(), **changes}
+    dataset = {"table": table, "purpose": "p", "origin": "o", "columns": {"name": entry, "vanished": entry}}
+    return DataMap.model_validate({"map": "a-case", "datasets": [dataset]})
+
+
+OPEN = (ColumnFact(name="name", type="text", enum=False, not_null=False),)
+MAPPED = {
+    "a form with a check digit, mandatory by kind": (
+        datamap("resident_id"),
+        ["identity_number", "not_null"],
+    ),
+    "a form alone": (datamap("email"), ["email_address"]),
+    "mandatory by kind alone": (datamap("person_name"), ["not_null"]),
+    "not mandatory here": (datamap("mobile", mandatory=False), ["mobile_number"]),
+    "mandatory as the map says": (datamap("related", mandatory=True), ["not_null"]),
+    "nothing to expect": (datamap("free_text"), []),
+    "another table": (datamap("mobile", table="s.animal"), []),
+}
+
+
+@pytest.mark.parametrize("said, kinds", MAPPED.values(), ids=MAPPED)
+def test_what_a_data_map_says_becomes_rules(said: DataMap, kinds: list[str]) -> None:
+    person = facts("s", "person", columns=OPEN, unique=())
+    rules = [r for r in make_rules({person.table: person}, {person.table: 3}, [], said) if r.columns]
+    assert [rule.id for rule in rules] == [f"s.person/name/{kind}" for kind in kinds]
+    assert {(rule.suite, rule.severity) for rule in rules} <= {("data map", "warning")}
+    assert rules_of(json.loads(json.dumps(documents(rules)))) == rules
+
+
+def test_what_schema_and_suite_say_outweighs_the_data_map(tmp_path: Path) -> None:
+    write(tmp_path, bad("expect_identity_number", column="name"))
+    person = facts("s", "person", unique=())
+    made = make_rules(
+        {person.table: person}, {person.table: 3}, load_suites(tmp_path, ["mine"]), datamap("resident_id")
+    )
+    found = {rule.id: (rule.suite, rule.severity) for rule in made}
+    assert found["s.person/name/not_null"] == ("inventory", "critical")
+    assert found["s.person/name/identity_number"] == ("mine", "critical")
+
+
+def test_partitions_are_held_to_what_the_map_says_of_the_whole() -> None:
+    """Also one that the map does not list; one that moves as a whole is held to it as a whole."""
+    root, parts = ("s", "person"), [facts("s", p, columns=OPEN, ancestors=(("s", "person"),)) for p in "ab"]
+    tables = {part.table: part for part in parts}
+    found = make_rules(tables, dict.fromkeys(tables, 1), [], datamap("person_name"))
+    assert [r.id for r in found if r.suite == "data map"] == ["s.a/name/not_null", "s.b/name/not_null"]
+    whole = facts("s", "person", columns=OPEN, partitioned=True)
+    found = make_rules({root: whole, **tables}, {root: 2}, [], datamap("person_name"))
+    assert [r.id for r in found if r.suite == "data map"] == ["s.person/name/not_null"]
+
+
+def test_all_kinds_of_the_map_are_kinds() -> None:
+    assert FORMS_OF_A_MAP.keys() | MANDATORY <= KINDS.keys()
+
+
 def test_a_table_with_dots_in_its_name(tmp_path: Path) -> None:
     write(tmp_path, NOT_NULL | {"meta": {"table": ["a.b", "c"]}}, NOT_NULL | {"meta": {"table": "a.b.d"}})
     tables = [facts("a.b", "c"), facts("a", "b.c"), facts("a", "b.d")]
@@ -193,6 +254,12 @@ def test_an_absent_file_is_named_beside_those_that_are_there(tmp_path: Path) -> 
     assert "mine" in refused.value.hint
 
 
+def test_a_file_cannot_take_the_name_of_a_suite_that_is_made(tmp_path: Path) -> None:
+    write(tmp_path, NOT_NULL, name="inventory")
+    with pytest.raises(CaseInvalid, match="has this name"):
+        load_suites(tmp_path, ["inventory"])
+
+
 def test_the_suites_that_come_with_it_can_be_read() -> None:
     folder = REPOSITORY / "include" / "expectations"
     names = [path.stem for path in folder.glob("*.json")]
@@ -208,7 +275,7 @@ def test_written_suites_are_suites_of_great_expectations() -> None:
 
     folder = REPOSITORY / "include" / "expectations"
     own = 0
-    for suite in load_suites(folder, ["sample-company"]):
+    for suite in load_suites(folder, ["sample-lending", "sample-ledger"]):
         tables = {e.table: facts(*str(e.table).split(".", 1)) for e in suite.expectations}
         for rule in make_rules({t.table: t for t in tables.values()}, {}, [suite]):
             kind = kind_of(rule)
@@ -306,6 +373,23 @@ ODD_NUMBERS: dict[str, dict[str, bool]] = {
         "": False,
     },
     "credit_code": {"": False, "91110099MA0000000I": False, "91110099ma0000000y": False},
+    "email_address": {
+        "some.one+tag@mail.example.com": True,
+        "O'Neil@example.co": True,
+        "1@a-b.example": True,
+        "s***@example.com": False,
+        "someone@ex***le.com": False,
+        "someone@example": False,
+        "someone@example.c": False,
+        "someone@-a.example.com": False,
+        "some one@example.com": False,
+        "someone@@example.com": False,
+        "someone@example.com\n": False,
+        "someone＠example.com": False,
+        f"{'a' * 65}@example.com": False,
+        "@example.com": False,
+        "": False,
+    },
 }
 
 

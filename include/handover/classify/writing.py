@@ -67,6 +67,8 @@ def _entry(entry: ColumnEntry) -> str:
         parts["contains"] = f"[{', '.join(map(_contained, entry.contains))}]"
     if entry.treatment:
         parts["treatment"] = entry.treatment
+    if entry.mandatory is not None:
+        parts["mandatory"] = str(entry.mandatory).lower()
     return f"{{{', '.join(f'{key}: {value}' for key, value in parts.items())}}}"
 
 

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import argparse
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from rich.markup import escape
 from rich.table import Table
 
 from handover.commands.new_case import new_case
 from handover.commands.outlook import outlook_lines
 from handover.commands.shared import Arguments, Commands, add, add_group, open_case, show
-from handover.errors import CaseInvalid
+from handover.errors import CaseInvalid, NotReady
 from handover.model.case import load_case
 from handover.settings import Settings
+
+if TYPE_CHECKING:
+    from handover.stages.context import Context
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -26,6 +32,15 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     new.add_argument("--source", required=True, metavar="CONNECTION")
     new.add_argument("--target", required=True, metavar="CONNECTION")
     new.add_argument("--schema", action="append", help="repeat for each; default: all that hold anything")
+    gates = add(case, "gates", case_gates, "Show what each gate says of the latest plan; changes nothing.")
+    gates.add_argument("case")
+    shown = gates.add_mutually_exclusive_group()
+    shown.add_argument("--json", action="store_true")
+    shown.add_argument(
+        "--impact",
+        action="store_true",
+        help="print the impact assessment, pre-filled for a person to conclude",
+    )
     inventory = add(commands, "inventory", show_inventory, "List what the source of a case holds.")
     inventory.add_argument("case")
     status = add(commands, "status", show_status, "Show how far the runs of a case are.")
@@ -62,6 +77,50 @@ def _case_id(text: str) -> str:
     if path.resolve().parent != cases.resolve() or path.suffix == ".yml":
         raise CaseInvalid(f"{path} is not a .yaml file in {cases}", hint=f"put the case file into {cases}")
     return path.stem
+
+
+def case_gates(options: Arguments) -> int:
+    """Print the gates about the plan of the latest run that has one; 1 when execution is hindered."""
+    from handover.law.gates import hindrances
+    from handover.stages.gates import assessment, hear
+
+    context = _latest_planned(open_case(options.case, "gates"))
+    if not context.case.policy:
+        raise CaseInvalid(f"case {options.case} names no policy", hint="add policy: [PACK@VERSION]")
+    hearing = hear(context, context.plan())
+    if options.impact:
+        print(assessment(context, hearing))
+        return 0
+    hindered = [one.gate for one in hindrances(hearing.verdicts, "execution")]
+    if options.json:
+        found = {"case": options.case, "run": context.run, "hindered": hindered, **hearing.document()}
+        print(json.dumps(found, ensure_ascii=False))
+        return 1 if hindered else 0
+    grid = Table("gate", "severity", "verdict", "what lacks", "remedy", "accepted by", box=None)
+    for one in hearing.verdicts:
+        remedy = f"{one.remedy.zh} / {one.remedy.en}" if one.remedy else ""
+        by = f"{one.accepted.name}, {one.accepted.on}" if one.accepted else ""
+        grid.add_row(*map(escape, (one.gate, one.severity, one.state, "; ".join(one.lacking), remedy, by)))
+    show(grid)
+    for newer in hearing.newer:
+        print(
+            f"{newer.newer} is in force, the case is under {newer.frozen}; rules that differ: "
+            f"{', '.join(newer.rules)}"
+        )
+    if context.plan().case_digest != context.case.sha256_of_json():
+        print(f"the case file changed since run {context.run} was planned: counts are those of that plan")
+    print(f"run {context.run}: {len(hearing.verdicts)} gates, {len(hindered)} in the way of execution")
+    return 1 if hindered else 0
+
+
+def _latest_planned(context: Context) -> Context:
+    """Return the context of the case's latest run that has a plan."""
+    planned = context.ledger.entries(context.case.case, kinds=("plan",))
+    if not planned:
+        raise NotReady(
+            f"case {context.case.case} has no plan yet", hint=f"`handover run {context.case.case}` makes one"
+        )
+    return replace(context, run=planned[-1].run)
 
 
 def show_inventory(options: Arguments) -> int:

@@ -7,7 +7,7 @@ from contextlib import closing
 
 from handover.commands.shared import Arguments, resolver
 from handover.errors import CaseInvalid
-from handover.model.case import RECEIPTS_SCHEMA, parse_case
+from handover.model.case import OURS, parse_case
 from handover.settings import Settings
 
 TEMPLATE = """\
@@ -15,7 +15,7 @@ TEMPLATE = """\
 case: {case}
 title: {title}
 kind: transfer
-# What legally happens; it will decide the legal gates. One of: equity_transfer, asset_transfer,
+# What legally happens; it decides the legal gates. One of: equity_transfer, asset_transfer,
 # loan_portfolio_transfer, merger, division, dissolution, bankruptcy, deregistration, vie_termination,
 # ledger_handover
 transaction: ledger_handover
@@ -24,7 +24,7 @@ parties:
   recipient: {{name: {recipient}}}
 source:
   connection: {source}
-  # Every schema that is handed over, whole; their foreign keys must not lead outside.
+  # Every schema that is handed over, whole unless a scope says which rows (see demo-transfer.yaml).
   schemas: {schemas}
   # All large objects of the database; false leaves them out.
   large_objects: true
@@ -42,17 +42,20 @@ snapshot_hours: 12
 acknowledge: []
 # Suites under include/expectations that the rows are held against, beside those made from the schema.
 expectations: []
-# Counts, balances and relations to reconcile beside the sums of every numeric column; demo-transfer.yaml
+# Counts, balances and relations to reconcile beside the sums of every numeric column; whole-database.yaml
 # shows each kind.
 reconciliation: {{}}
 # Accounts of Airflow that must approve the plan before anything is read; without it nobody is asked.
 # approvals:
 #   execute: {{approvers: [approver, supervisor], count: 2, expires_hours: 72}}
 #   accept: {{approvers: [receiver]}}
+# Policy packs whose gates are asked, a scope, classes of rows, consents and the matter that the gates look at:
+# demo-transfer.yaml shows and explains each. Without a policy no gate is asked, and the ledger says so.
+# policy: [cn-pipl@2026.11]
 """
 _SCHEMAS = """
 SELECT nspname FROM pg_namespace n
-WHERE nspname NOT LIKE 'pg\\_%%' AND nspname NOT IN ('information_schema', %s)
+WHERE nspname NOT LIKE 'pg\\_%%' AND nspname <> 'information_schema' AND nspname <> ALL(%s)
   AND EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = n.oid)
 ORDER BY nspname COLLATE "C"
 """
@@ -97,7 +100,7 @@ def _schemas(settings: Settings, connection_id: str) -> list[str]:
             hint=f"`handover airflow connections add {connection_id} --conn-uri postgresql://…`",
         ) from None
     with database_errors("listing schemas"), closing(connect(url, read_only=True)) as source:
-        found = [str(name) for (name,) in fetch(source, _SCHEMAS, RECEIPTS_SCHEMA)]
+        found = [str(name) for (name,) in fetch(source, _SCHEMAS, list(OURS))]
     if not found:
         raise CaseInvalid("the source has no schema that holds anything", hint="check the connection")
     return found

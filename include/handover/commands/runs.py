@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import argparse
 import os
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 
 from handover.commands.shared import Arguments, Commands, add, open_case
 from handover.settings import Settings
 
+if TYPE_CHECKING:
+    from handover.local.services import Machine
+
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add them to the parser."""
-    run = add(commands, "run", run_case, "Trigger a case in Airflow, watch it, check its evidence.")
+    text = "Trigger a case in Airflow and watch it: a dry run that plans and judges, unless told to execute."
+    run = add(commands, "run", run_case, text)
     run.add_argument("case")
-    run.add_argument("--dry-run", action="store_true", help="look and plan only")
+    run.add_argument("--execute", action="store_true", help="go on after the plan; checks the evidence")
     resume = add(commands, "resume", resume_case, "Go on with the newest failed run of a case.")
     resume.add_argument("case")
     abort = add(commands, "abort", abort_case, "Take a case's newest run back: target, scratch, vault, key.")
@@ -25,21 +30,38 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def run_case(options: Arguments) -> int:
-    """Start a run and follow it to its end."""
+    """Start a run and follow it to its end; without ``--execute`` that is the plan with its gates."""
     from handover.local import runs, services
     from handover.model.case import load_case
 
     load_case(Settings.load().cases, options.case)
     machine = services.open_machine()
     services.require_alive(machine)
-    run_id = runs.trigger(machine, options.case, dry_run=options.dry_run)
+    run_id = runs.trigger(machine, options.case, dry_run=not options.execute)
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"case {options.case}, run {run_id}: {runs.address(machine, run_id)}")
     state = runs.follow(machine, options.case, run_id, console)
-    if options.dry_run and state == "success":
-        console.print("dry run: planned; no rows were copied, source and target are as they were")
-        return 0
-    return 0 if runs.report(machine, options.case, run_id, state, console) else 1
+    return _end(machine, options.case, run_id, state, dry_run=not options.execute, console=console)
+
+
+def _end(machine: Machine, case: str, run_id: str, state: str, *, dry_run: bool, console: Console) -> int:
+    """Tell how a run ended: where its evidence is, or after a dry run its plan."""
+    from handover.local import runs
+
+    if not dry_run:
+        return 0 if runs.report(machine, case, run_id, state, console) else 1
+    from handover.stages.plan_documents import write_documents
+
+    context = open_case(case, run_id)
+    planned = bool(context.entries("plan"))
+    if planned:
+        console.print(f"plan: {write_documents(context)}", markup=False)
+    if state != "success":
+        runs.explain(machine, case, run_id, console)
+        return 1
+    console.print("dry run: planned; no rows were copied, source and target are as they were")
+    console.print(f"`handover run {case} --execute` carries it out", markup=False)
+    return 0
 
 
 def resume_case(options: Arguments) -> int:
@@ -50,7 +72,8 @@ def resume_case(options: Arguments) -> int:
 
     machine = services.open_machine()
     services.require_alive(machine)
-    run_id = runs.newest_failed(machine, options.case)
+    failed = runs.newest_failed(machine, options.case)
+    run_id, dry_run = str(failed["dag_run_id"]), bool(failed["conf"].get("dry_run", True))
     settings = Settings.load()
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), Keyring.open(settings.keyring).signer())
     ledger.append(options.case, "", "stop-lifted", {"by": "resume"})
@@ -58,7 +81,7 @@ def resume_case(options: Arguments) -> int:
     console = Console(highlight=False, soft_wrap=True)
     console.print(f"run {run_id} goes on with {', '.join(cleared)}: {runs.address(machine, run_id)}")
     state = runs.follow(machine, options.case, run_id, console)
-    return 0 if runs.report(machine, options.case, run_id, state, console) else 1
+    return _end(machine, options.case, run_id, state, dry_run=dry_run, console=console)
 
 
 def abort_case(options: Arguments) -> int:

@@ -30,7 +30,10 @@ def add(
 def add_group(
     commands: Commands[argparse.ArgumentParser], name: str, text: str
 ) -> Commands[argparse.ArgumentParser]:
-    """Add a command that has commands of its own."""
+    """Add a command that has commands of its own, or return it when another module has added it."""
+    there = commands.choices.get(name)
+    if there is not None:  # argparse has no public way to what a parser already has
+        return next(action for action in there._actions if isinstance(action, Commands))
     return commands.add_parser(name, help=text, description=text).add_subparsers(
         required=True, metavar="ACTION"
     )

@@ -21,7 +21,10 @@ from handover.postgres.session import PINNED
 
 FORMAT = "handover.verification.v1"
 # What a run does after it was closed for the first time, when it goes on and is not yet closed again.
-_WORK = frozenset({"verified", "migrated", "restore-tested", "expectations-checked", "tallied", "reconciled"})
+_WORK = frozenset(
+    ("verified", "migrated", "restore-tested", "expectations-checked", "tallied", "reconciled")
+    + ("source-rechecked", "handover-list")
+)
 _STEPS = (
     ("opened", "run-opened"),
     ("inventory", "inventory"),
@@ -32,6 +35,8 @@ _STEPS = (
     ("migrate", "migrated"),
     ("verify", "verified"),
     ("reconcile", "reconciled"),
+    ("recheck", "source-rechecked"),
+    ("handover_list", "handover-list"),
     ("close", "run-closed"),
 )
 

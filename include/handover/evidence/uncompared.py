@@ -7,8 +7,9 @@ from handover.evidence.history import History
 _ALWAYS = (
     (
         "later-changes",
-        "快照之后源库发生的变更：比对的对象是快照时刻的数据。",
-        "Changes in the source after the snapshot: what is compared is the data as it stood at that moment.",
+        "源库复查之后发生的变更：比对的对象是快照时刻的数据，验收之前复查过一次。",
+        "Changes in the source after it was read again: what is compared is the data as it stood at the "
+        "snapshot, and before acceptance the source was looked at once more.",
     ),
     (
         "generated-columns",

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from handover.model.base import Frozen
 from handover.model.case import TransactionType
-from handover.model.legal_terms import Words
-from handover.model.matter import Grade, Matter, Operation, Persons
+from handover.model.legal_terms import Grade, Persons, Words
+from handover.model.matter import Matter, Operation
 
 Planned = Literal["copy", "copy_pseudonymised", "keep", "restrict", "pseudonymise", "archive", "erase"]
 Outcome = Literal["restrict", "split", "may_erase", "must_erase"]

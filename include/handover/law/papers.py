@@ -6,22 +6,25 @@ import hashlib
 from collections.abc import Callable, Iterable
 
 from handover.law.facts import Facts, VerifiedFile
+from handover.law.references import Place
 from handover.model.matter import Document
 
 
 def verify_files(
     documents: Iterable[Document], read: Callable[[str], Iterable[bytes] | None]
-) -> tuple[tuple[VerifiedFile, ...], tuple[str, ...]]:
-    """Return the files that have the registered digest, and a line for each that does not.
+) -> tuple[tuple[VerifiedFile, ...], tuple[tuple[Place, str], ...]]:
+    """Return the files that have the registered digest, and field and complaint for each that does not.
 
     ``read`` gives the pieces of a file by its registered name, or None when there is none; it alone knows
     where documents lie.
     """
-    verified, wrong = [], []
+    verified: list[VerifiedFile] = []
+    wrong: list[tuple[Place, str]] = []
     for number, document in enumerate(documents):
         pieces = read(document.file)
         if pieces is None:
-            wrong.append(f"documents.{number}: file {document.file} is missing; put it beside the others")
+            field: Place = ("documents", number, "file")
+            wrong.append((field, f"file {document.file} is missing; put it beside the others"))
             continue
         digest = hashlib.sha256()
         for piece in pieces:
@@ -29,10 +32,9 @@ def verify_files(
         if digest.hexdigest() == document.sha256:
             verified.append(VerifiedFile(file=document.file, sha256=document.sha256))
         else:
-            wrong.append(
-                f"documents.{number}: file {document.file} has SHA-256 {digest.hexdigest()}, registered is "
-                f"{document.sha256}; put the registered file back or register the new one"
-            )
+            said = f"file {document.file} has SHA-256 {digest.hexdigest()}, registered is {document.sha256}"
+            remedy = "put the registered file back or register the new one"
+            wrong.append((("documents", number, "sha256"), f"{said}; {remedy}"))
     return tuple(verified), tuple(wrong)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from handover.law.facts import path_problem
 from handover.model.check import (
@@ -25,7 +25,7 @@ Place = tuple[str | int, ...]
 
 
 def unknown_ids(matter: Matter, packs: Sequence[Pack]) -> tuple[tuple[Place, str], ...]:
-    """Return field and complaint for each rule or gate that the matter names and no pack has."""
+    """Return field and complaint for each rule, gate or hold that the matter names and no pack has."""
     rules = {rule for pack in packs for rule in pack.rules()}
     gates = {gate for pack in packs for gate in pack.gates}
     named: list[tuple[Place, str, set[str]]] = [
@@ -44,9 +44,38 @@ def unknown_ids(matter: Matter, packs: Sequence[Pack]) -> tuple[tuple[Place, str
         for n, one in enumerate(matter.retention or ())
         for m, rule in enumerate(one.rules or ())
     ]
+    kinds = {kind for pack in packs for kind in pack.holds}
+    named += [(("holds", n, "kind"), one.kind, kinds) for n, one in enumerate(matter.holds or ())]
     return tuple(
         (field, f"{name!r} is in none of the case's packs; correct it or add the pack to policy:")
         for field, name, there in named
+        if name not in there
+    )
+
+
+def unknown_parts(
+    matter: Matter, data_sets: Collection[str], row_classes: Collection[str]
+) -> tuple[tuple[Place, str], ...]:
+    """Return field and complaint for each data set and row class that the matter names and nobody knows."""
+    named: list[tuple[Place, str, Collection[str], str]] = [
+        (("purposes", one), one, data_sets, "data map") for one in matter.purposes
+    ]
+    named += [
+        (("bases", n, "data_set"), one.data_set, data_sets, "data map")
+        for n, one in enumerate(matter.bases or ())
+    ]
+    named += [
+        (("retention", n, "row_class"), one.row_class, row_classes, "case and no table of its scope")
+        for n, one in enumerate(matter.retention or ())
+    ]
+    named += [
+        (("holds", n, "row_classes", m), one, row_classes, "case and no table of its scope")
+        for n, hold in enumerate(matter.holds or ())
+        for m, one in enumerate(hold.row_classes or ())
+    ]
+    return tuple(
+        (field, f"{name!r} is in no {where}; correct it")
+        for field, name, there, where in named
         if name not in there
     )
 

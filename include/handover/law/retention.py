@@ -14,26 +14,13 @@ from handover.errors import PolicyInvalid
 from handover.law.dates import EARLIEST, after, plausible_start
 from handover.law.facts import Outcome
 from handover.model.base import Frozen
-from handover.model.legal_terms import Words
 from handover.model.matter import RowClassRules
 from handover.model.policy import HoldKind, Pack, RetentionRule
+from handover.model.stated import Hold
 
 DeletionDuty = Literal[
     "purpose_ended", "service_ended", "consent_withdrawn", "unlawful", "request", "other_law"
 ]
-
-
-class Hold(Frozen):
-    """An open matter over the class; it ends on the day on which a named person releases it."""
-
-    kind: Words
-    opened: date
-    released_by: Words | None = None
-    released_on: date | None = None
-
-    def is_open(self, on: date) -> bool:
-        """Say whether it still keeps the data on that day."""
-        return self.released_by is None or self.released_on is None or self.released_on > on
 
 
 class Question(Frozen):

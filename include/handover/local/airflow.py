@@ -25,7 +25,13 @@ COMPONENTS: dict[str, tuple[str, ...]] = {
 }
 MIGRATE = ("db", "migrate")
 
-ROLES = {"engineer": "op", "approver": "user", "supervisor": "user", "auditor": "viewer"}
+ROLES = {
+    "engineer": "op",
+    "approver": "user",
+    "supervisor": "user",
+    "receiver": "user",
+    "auditor": "viewer",
+}
 
 # Lanes that run at the same time: two keep two cores busy, the third bridges the start of the next task.
 POOLS = {

@@ -1,7 +1,7 @@
-"""The demo: a sample company moves from one PostgreSQL to another, through Airflow as a user would do it.
+"""The demo: a sample company sells the loans of two branches, through Airflow as its users would do it.
 
-It acts by Airflow's REST API as the engineer and reads the ledger; what it reports is what was recorded, and
-it succeeds only if the run, every stage and the check of the evidence did.
+It acts by Airflow's REST API as the engineer, and answers approvals as the others, saying so. It reports what
+the ledger recorded, and succeeds only if the run, every stage and the check of the evidence did.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.progress import Progress, TaskProgressColumn
 
 from handover import sample
-from handover.local import ServiceFailed, runs, services
+from handover.local import ServiceFailed, approve, runs, services
 from handover.local.server import Administered
 from handover.local.services import Machine
 from handover.sample import company
@@ -23,11 +23,11 @@ from handover.sample import company
 CASE = "demo-transfer"
 # Airflow looks at the DAG folder every few seconds; a file that cannot be read shows as an import error.
 DAG_SEEN_WITHIN_SECONDS = 90.0
-NOT_YET = "Acceptance by the recipient and dispositions at the source are not part of this version."
+NOT_YET = "Dispositions at the source are not part of this version."
 
 
 def run(scale: int, seed: int, console: Console | None = None) -> int:
-    """Bring everything up, move the company, check the evidence; 0 only if all of it held."""
+    """Bring everything up, move its two branches, check the evidence; 0 only if all of it held."""
     console = console or Console(highlight=False, soft_wrap=True)
     machine = services.open_machine()
     with machine.home.exclusive():
@@ -42,15 +42,19 @@ def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
         started = beside.submit(services.start_airflow, machine)
         prepare_databases(machine, scale, seed, console)
         _finish(machine, started)
-    run_id = runs.trigger(machine, CASE, prefix="demo")
+    run_id = runs.trigger(machine, CASE, dry_run=False, prefix="demo")
     console.print(f"case {CASE}, run {run_id}: {runs.address(machine, run_id)}")
-    state = runs.follow(machine, CASE, run_id, console)
+    state = runs.follow(machine, CASE, run_id, console, between=lambda: _answer(machine, run_id, console))
     held = runs.report(machine, CASE, run_id, state, console)
     console.print()
     for line in services.addresses(machine):
         console.print(line)
     console.print(f"It stays up until `make down`. {NOT_YET}")
     return 0 if held else 1
+
+
+def _answer(machine: Machine, run_id: str, console: Console) -> None:
+    approve.answer_open_questions(machine, runs.DAG_ID, run_id, console)
 
 
 def _finish(machine: Machine, started: Future[None]) -> None:

@@ -22,7 +22,7 @@ from handover.settings import default_home
 
 FOLDERS = ("airflow", "logs", "vault", "keyring", "evidence", "run")
 # People, roles and keys of this machine that need a secret of their own.
-PEOPLE = ("engineer", "approver", "supervisor", "auditor")
+PEOPLE = ("engineer", "approver", "supervisor", "receiver", "auditor")
 SECRETS = (*PEOPLE, "airflow", "ledger", "company", "jwt", "api", "fernet")
 # The first is the address people type, so a well-known number if it is free.
 FAVOURITE_PORT = 8080

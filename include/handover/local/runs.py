@@ -8,6 +8,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,15 +23,16 @@ from handover.local.display import stage_bars, stage_table
 from handover.local.services import Machine
 from handover.stages.context import run_name
 
-DAG = "/api/v2/dags/transfer"
+DAG_ID = "transfer"
+DAG = f"/api/v2/dags/{DAG_ID}"
 # Often enough that bars move, seldom enough that looking costs nothing.
 LOOK_EVERY_SECONDS = 0.5
 # Airflow tells a task to end within its heartbeat; a statement on the server may take longer to notice.
 ENDED_WITHIN_SECONDS = 120.0
 
 
-def trigger(machine: Machine, case: str, *, dry_run: bool = False, prefix: str = "cli") -> str:
-    """Start a run of the DAG as the engineer; returns its id."""
+def trigger(machine: Machine, case: str, *, dry_run: bool, prefix: str = "cli") -> str:
+    """Start a run of the DAG as the engineer; returns its id. A dry run ends with plan and gates."""
     run_id = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     api = machine.as_engineer()
     api.send("PATCH", DAG, {"is_paused": False})
@@ -48,8 +50,8 @@ def newest(machine: Machine, case: str) -> dict[str, Any]:
     raise NotReady(f"case {case} has no run", hint=f"`handover run {case}`")
 
 
-def newest_failed(machine: Machine, case: str) -> str:
-    """Return the id of the case's newest run; raises NotReady when it has not failed."""
+def newest_failed(machine: Machine, case: str) -> dict[str, Any]:
+    """Return the case's newest run; raises NotReady when it has not failed."""
     found = newest(machine, case)
     if found["state"] != "failed":
         raise NotReady(
@@ -57,7 +59,7 @@ def newest_failed(machine: Machine, case: str) -> str:
             hint=f"`handover status {case}` shows how far it is (`handover up` lets it go on if Airflow was "
             f"stopped); `handover run {case}` starts a new one",
         )
-    return str(found["dag_run_id"])
+    return found
 
 
 def end(machine: Machine, run_id: str) -> None:
@@ -94,8 +96,10 @@ def address(machine: Machine, run_id: str) -> str:
     return f"{machine.api.base}/dags/transfer/runs/{quote(run_id)}"
 
 
-def follow(machine: Machine, case: str, run_id: str, console: Console) -> str:
-    """Show the stages until the run has ended; its final state."""
+def follow(
+    machine: Machine, case: str, run_id: str, console: Console, between: Callable[[], object] = lambda: None
+) -> str:
+    """Show the stages until the run has ended; its final state. ``between`` is called at each look."""
     api = machine.as_engineer()
     with stage_bars(console) as show:
         while True:
@@ -104,6 +108,7 @@ def follow(machine: Machine, case: str, run_id: str, console: Console) -> str:
             if state in ("success", "failed"):
                 return state
             services.require_alive(machine)
+            between()
             time.sleep(LOOK_EVERY_SECONDS)
 
 
@@ -114,7 +119,7 @@ def report(machine: Machine, case: str, run_id: str, state: str, console: Consol
     console.print(stage_table(stages))
     console.print(f"\ncase: {case}")
     if state != "success":
-        _explain(machine, case, run_id, console)
+        explain(machine, case, run_id, console)
         return False
     held = _verify(machine, case, run_id, console)
     return held and all(stage.state == "done" for stage in stages)
@@ -137,7 +142,8 @@ def _verify(machine: Machine, case: str, run_id: str, console: Console) -> bool:
     return done.returncode == 0
 
 
-def _explain(machine: Machine, case: str, run_id: str, console: Console) -> None:
+def explain(machine: Machine, case: str, run_id: str, console: Console) -> None:
+    """Print why a run failed, and where its failed tasks logged."""
     for message in progress.failures(machine.ledger_url, case, run_name(run_id)):
         console.print(f"failure: {message.replace(chr(10), chr(10) + '  ')}", markup=False)
     path = f"{DAG}/dagRuns/{quote(run_id)}/taskInstances?state=failed&limit=20"

@@ -22,7 +22,9 @@ from handover.errors import CaseInvalid
 from handover.model.approval import Approvals
 from handover.model.base import Frozen
 from handover.model.consent import ConsentRecords
+from handover.model.cutover import FREEZE_SCHEMA, Cutover
 from handover.model.disposition import RowClass
+from handover.model.ledger_list import LedgerHandover, ledger_problems
 from handover.model.matter import Matter
 from handover.model.reconciliation import Reconciliation
 from handover.model.scope import Scope
@@ -70,6 +72,7 @@ TransactionType = Literal[
     "ledger_handover",
 ]
 RECEIPTS_SCHEMA = "handover"
+OURS = (RECEIPTS_SCHEMA, FREEZE_SCHEMA)
 
 
 class Party(Frozen):
@@ -97,7 +100,7 @@ class Source(Frozen):
         if len(set(self.schemas)) != len(self.schemas):
             raise ValueError("schemas names a schema twice; name each one once")
         for name in self.schemas:
-            if name == RECEIPTS_SCHEMA or name.startswith("pg_") or name == "information_schema":
+            if name in OURS or name.startswith("pg_") or name == "information_schema":
                 raise ValueError(f"schemas names {name!r}, which is never handed over; take it out")
         return self
 
@@ -141,6 +144,8 @@ class Case(Frozen):
     scope: Scope | None = None
     classes: tuple[RowClass, ...] = ()
     consents: tuple[ConsentRecords, ...] = ()
+    ledger: LedgerHandover | None = None
+    cutover: Cutover = Cutover()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Case:
@@ -151,6 +156,16 @@ class Case(Frozen):
         names = [one.name for one in self.classes]
         if len(set(names)) != len(names):
             raise ValueError("classes names a class twice; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
+    def _ledger_fits(self) -> Case:
+        if self.ledger:
+            problems = list(ledger_problems(self.ledger, self.reconciliation))
+            if self.policy and self.ledger.pack not in self.policy:
+                problems.append(f"ledger.pack {self.ledger.pack} is not one of policy; name the same version")
+            if problems:
+                raise ValueError("; ".join(problems))
         return self
 
     @model_validator(mode="after")

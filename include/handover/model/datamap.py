@@ -51,11 +51,15 @@ class Contained(Frozen):
 
 
 class ColumnEntry(Levels):
-    """What a column holds; ``treatment`` is the policy's word for what happens to it, once decided."""
+    """What a column holds; ``treatment`` is the policy's word for what happens to it, once decided.
+
+    ``mandatory``: whether a record is incomplete without it (B05); unless said, its kind decides.
+    """
 
     kind: KindName
     contains: tuple[Contained, ...] = ()
     treatment: Treatment | None = None
+    mandatory: bool | None = None
     confirmed: Confirmation | None = None
 
     @property

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from pydantic import StringConstraints
+from pydantic import Field, StringConstraints
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=600, strip_whitespace=True)]
+Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
+Persons = Annotated[int, Field(ge=0)]
+Grade = Literal["general", "important", "core"]
 # V1 read in the statute, V2 confirmed by a secondary page, V3 by running code, K- general knowledge only.
 Status = Literal["V1", "V2", "V3", "K-high", "K-med", "K-low"]
 # B blocks execution, C blocks closing, W must be accepted by a named person.

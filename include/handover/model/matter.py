@@ -14,7 +14,8 @@ from pydantic import AfterValidator, Field, StringConstraints
 
 from handover.model.base import Frozen
 from handover.model.check import DocumentKind
-from handover.model.legal_terms import Mechanism, Name, RiskLevel, Trigger, Words
+from handover.model.legal_terms import Mechanism, Name, Persons, Region, RiskLevel, Trigger, Words
+from handover.model.stated import Hold, StatedFacts
 
 Day = date  # a field may be called date
 Sha256 = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
@@ -27,13 +28,10 @@ def _stays_inside(name: str) -> str:
 
 
 FileName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,200}$"), AfterValidator(_stays_inside)]
-Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]
 Uscc = Annotated[str, StringConstraints(pattern=r"^[0-9A-HJ-NPQRTUWXY]{18}$")]
-Persons = Annotated[int, Field(ge=0)]
 Basis = Literal[
     "consent", "contract", "statutory_duty", "emergency", "news", "public_data", "other_law", "entrustment"
 ]
-Grade = Literal["general", "important", "core"]
 Operation = Literal["transfer", "archive", "restrict", "erase", "pseudonymise", "backup"]
 
 
@@ -238,7 +236,11 @@ class Handover(Frozen):
 
 
 class Matter(Frozen):
-    """All that a case states for the gates."""
+    """All that a case states for the gates.
+
+    ``purposes``: the recipient's purpose by data set, where it is not in the data set's own words. ``holds``:
+    an empty list says that somebody looked and found none.
+    """
 
     recipients: tuple[Recipient, ...] | None = None
     custodian: Custodian | None = None
@@ -260,6 +262,9 @@ class Matter(Frozen):
     departments: tuple[Department, ...] | None = None
     controls: tuple[Name, ...] | None = None
     retention: tuple[RowClassRules, ...] | None = None
+    holds: tuple[Hold, ...] | None = None
+    purposes: dict[Words, Words] = Field(default={})
+    stated: StatedFacts | None = None
     claims: Claims | None = None
     incidents: tuple[Incident, ...] | None = None
     handover: Handover | None = None

@@ -238,6 +238,8 @@ def make_plan(
     groups: dict[str, int],
     same_major: bool,
     scope: PlannedScope | None = None,
+    datamap_digest: str = "",
+    policy: dict[str, str] | None = None,
 ) -> Plan:
     """Return the plan; ``groups`` gives for each table label the number of groups that its bounds make."""
     plans = [table_plan(n, t, same_major, groups[t.label]) for n, t in enumerate(catalog.tables)]
@@ -255,4 +257,6 @@ def make_plan(
         tables=tuple(plans),
         lanes=tuple(_lane(n, g, by_id) for n, g in enumerate(_spread(units, case.lanes))),
         scope=scope,
+        datamap_digest=datamap_digest,
+        policy=policy or {},
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import yaml
@@ -10,7 +11,15 @@ from handover.errors import HandoverError
 
 
 class StrictLoader(yaml.SafeLoader):
-    """YAML that refuses a key written twice, where plain YAML silently takes the last one."""
+    """YAML that refuses a key written twice, where plain YAML silently takes the last one.
+
+    Only true and false are truth values, as in YAML 1.2: the key ``on`` is no truth.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 (as the class above has it)
+        sign: [one for one in found if one[0] != "tag:yaml.org,2002:bool"]
+        for sign, found in yaml.SafeLoader.yaml_implicit_resolvers.items()
+    }
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
         """Say where a value stands that looks, or is tagged, like something that it is not."""
@@ -42,6 +51,9 @@ def _text(loader: StrictLoader, node: yaml.ScalarNode) -> str:
     return value
 
 
+StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:bool", re.compile("^(?:true|True|TRUE|false|False|FALSE)$"), list("tTfF")
+)
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_MAPPING_TAG, _mapping)
 StrictLoader.add_constructor(yaml.resolver.BaseResolver.DEFAULT_SCALAR_TAG, _text)
 

@@ -94,22 +94,14 @@ class Closure:
                     names = sql.SQL(", ").join(map(sql.Identifier, columns))
                     self.connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(key_set.place, names))
 
-    def considered(self) -> dict[str, int]:
-        """Count for each root's table the rows that its predicates name, whoever consents."""
-        found: dict[str, int] = {}
-        for label in dict.fromkeys(root.table.label for root in self.scope.roots):
-            tests = []
-            for root, predicate in zip(self.scope.roots, self._roots, strict=True):
-                if root.table.label == label:
-                    number, part = self.graph.place(root.table)
-                    condition = part.condition() or sql.SQL("true")
-                    tests.append(sql.SQL("({} AND {})").format(condition, predicate))
-            query = sql.SQL("SELECT count(*) FROM {} AS t WHERE {}").format(
-                rows_of(self.graph.tables[number]), sql.SQL(" OR ").join(tests)
-            )
-            with database_errors(f"counting rows of {label}"):
-                found[label] = int(str(fetch(self.connection, query)[0][0]))
-        return found
+    def considered(self) -> dict[str, sql.Composable]:
+        """Return for each root's table the condition that its predicates name a row, whoever consents."""
+        found: dict[str, list[sql.Composable]] = {}
+        for root, predicate in zip(self.scope.roots, self._roots, strict=True):
+            part = self.graph.place(root.table)[1].condition() or sql.SQL("true")
+            named = sql.SQL("({} AND {})").format(part, predicate)
+            found.setdefault(root.table.label, []).append(named)
+        return {label: sql.SQL(" OR ").join(named) for label, named in found.items()}
 
     def compute(self, between: Between) -> None:
         """Find all rows in scope; ``between`` hears the rows added after each statement. Only once."""

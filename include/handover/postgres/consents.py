@@ -73,7 +73,7 @@ def prepare_consents(connection: Connection, records: ConsentRecords, read_file:
         try:
             predicate = checked_predicate(connection, schema, name, text)
         except CaseInvalid as error:
-            raise CaseInvalid(error.message, hint=error.hint, field=(field,)) from None
+            raise CaseInvalid(error.message, hint=error.hint, field=field) from None
         return _on_record(records, rows, predicate)
 
     withdrawn = meeting("withdrawn")
@@ -88,9 +88,7 @@ def rows_named(connection: Connection, schema: str, name: str, field: str) -> sq
     with database_errors(f"looking for {schema}.{name}"):
         found = fetch(connection, _KIND, schema, name)
     if not found:
-        raise CaseInvalid(
-            f"table {schema}.{name} is not in the source", hint="correct its name", field=(field,)
-        )
+        raise CaseInvalid(f"table {schema}.{name} is not in the source", hint="correct its name", field=field)
     return sql.SQL("{}{}").format(sql.SQL("ONLY " if found[0][0] == "r" else ""), qualified(schema, name))
 
 
@@ -133,7 +131,7 @@ def _prove_matching(connection: Connection, records: ConsentRecords, rows: sql.C
             f"consents of {records.person.label} cannot be matched: a column of columns or matches is not "
             "there, or their types cannot be compared",
             hint="columns are of the person's table, matches of the records; each pair has one type",
-            field=("matches",),
+            field="matches",
         ) from None
 
 
@@ -142,7 +140,7 @@ def _load(connection: Connection, records: ConsentRecords, read_file: Reader) ->
     pieces = read_file(str(records.file))
     if pieces is None:
         raise CaseInvalid(
-            f"file {records.file} is missing", hint="put it beside the case's documents", field=("file",)
+            f"file {records.file} is missing", hint="put it beside the case's documents", field="file"
         )
     name = f"consents_{records.sha256_of_json()[:16]}"
     table = sql.Identifier("pg_temp", name)
@@ -191,5 +189,5 @@ def _no_csv(records: ConsentRecords, why: str) -> CaseInvalid:
     return CaseInvalid(
         f"file {records.file} cannot be read as CSV in UTF-8 with a line of names: {why}",
         hint="write it as CSV with commas, a first line of column names, and as many fields in each line",
-        field=("file",),
+        field="file",
     )

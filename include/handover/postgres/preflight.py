@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 
 from handover.model.case import RECEIPTS_SCHEMA
 from handover.model.catalog import Extension, Finding, Server
+from handover.postgres.outside import keys_outside, outside_id
 from handover.postgres.receipts import runs_with_receipts
 from handover.postgres.receivers import check_extensions
 from handover.postgres.session import QUIET_LOG, Connection, fetch, quiet_log
@@ -22,12 +23,6 @@ _UNREADABLE = _RELATION + (
     " OR (c.relkind = 'S' AND NOT has_sequence_privilege(c.oid, 'SELECT'))) ORDER BY 1, 2"
 )
 _HIDDEN = _RELATION + "c.relkind IN ('r', 'p') AND row_security_active(c.oid) ORDER BY 1, 2"
-_OUTSIDE_KEYS = """
-SELECT n.nspname, c.relname, k.conname, fn.nspname, f.relname
-FROM pg_constraint k JOIN pg_class c ON c.oid = k.conrelid JOIN pg_namespace n ON n.oid = c.relnamespace
-JOIN pg_class f ON f.oid = k.confrelid JOIN pg_namespace fn ON fn.oid = f.relnamespace
-WHERE k.contype = 'f' AND n.nspname = ANY(%s) AND fn.nspname <> ALL(%s) ORDER BY 1, 2, 3
-"""
 _FOREIGN_LOBS = """
 SELECT count(*) FROM pg_largeobject_metadata m
 WHERE NOT pg_has_role(m.lomowner, 'USAGE')
@@ -95,11 +90,11 @@ def _privileges(connection: Connection, schemas: list[str]) -> Iterator[Finding]
 
 
 def _keys_outside(connection: Connection, schemas: list[str]) -> Iterator[Finding]:
-    for schema, table, key, other_schema, other in fetch(connection, _OUTSIDE_KEYS, schemas, schemas):
-        yield Finding(
-            id=f"key-leaves-scope:{schema}.{table}.{key}",
-            message=f"foreign key {key} of {schema}.{table} leads outside, to {other_schema}.{other}",
-            remedy=f"add {other_schema} to source.schemas, or drop the key",
+    for (schema, table, key), other in keys_outside(connection, schemas).items():
+        yield Finding.to_accept(
+            outside_id(schema, table, key),
+            f"foreign key {key} of {schema}.{table} leads outside, to {other}, and would stay behind",
+            f"add the schema of {other} to source.schemas if its rows shall come along",
         )
 
 

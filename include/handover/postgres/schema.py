@@ -17,8 +17,10 @@ from dataclasses import asdict, dataclass, replace
 from psycopg import sql
 
 from handover.errors import DataRefused
+from handover.model.cutover import FREEZE_SCHEMA
 from handover.postgres.clauses import differing
 from handover.postgres.loose import finding_id, left_behind
+from handover.postgres.outside import keys_left_behind
 from handover.postgres.scope import on_foreign_servers
 from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors, fetch
 from handover.postgres.tools import ClientPrograms
@@ -80,22 +82,36 @@ def dump_schema(
         excluded = [f"--exclude-schema={pattern(str(n))}" for (n,) in fetch(session, _OTHER_SCHEMAS, wanted)]
         for schema, name in on_foreign_servers(session, wanted):
             excluded.append(f"--exclude-table={pattern(schema)}.{pattern(name)}")
-        left = left_behind(session, wanted, acknowledged)
+        accepted = tuple(acknowledged)
+        left = left_behind(session, wanted, accepted)
+        keys = keys_left_behind(session, wanted, accepted)
     options = ["--schema-only", "--no-tablespaces", "--no-subscriptions", "--encoding=UTF8", *excluded]
     options.append(f"--lock-wait-timeout={LOCK_SECONDS}s")
     if snapshot:
         options.append(f"--snapshot={snapshot}")
     dump = programs.run("pg_dump", url, "--format=custom", *options)
     sections = {section: _take_apart(programs, dump, section) for section in _SECTIONS}
-    kept = {section: _without(entries, left) for section, entries in sections.items()}
+    kept = {section: _without(entries, left, keys) for section, entries in sections.items()}
     return json.dumps({s: [_document(e) for e in found] for s, found in kept.items()}).encode()
 
 
-def _without(entries: list[SchemaEntry], left: set[str]) -> list[SchemaEntry]:
+def _without(entries: list[SchemaEntry], left: set[str], keys: set[tuple[str, str]]) -> list[SchemaEntry]:
     """Leave out what stays behind, and what is nothing without it."""
-    names = {" ".join(re.split("[\r\n]", name)) for name in left}  # as pg_dump writes them into its headers
-    gone = {e.id for e in entries if finding_id(e.type, e.name) in names}
-    return [e for e in entries if e.id not in gone and not _goes_with(e, gone) and not _is_of_the_system(e)]
+    names = {_in_header(name) for name in left}
+    constraints = {(_in_header(schema), _in_header(name)) for schema, name in keys}
+    gone = {
+        e.id
+        for e in entries
+        if finding_id(e.type, e.name) in names
+        or (e.type == "FK CONSTRAINT" and (e.schema, e.name) in constraints)
+    }
+    kept = (e for e in entries if e.id not in gone and not _goes_with(e, gone))
+    return [e for e in kept if not _is_of_the_system(e) and not _is_a_freeze(e)]
+
+
+def _in_header(name: str) -> str:
+    """Return a name as pg_dump writes it into its headers."""
+    return " ".join(re.split("[\r\n]", name))
 
 
 def _goes_with(entry: SchemaEntry, gone: set[int]) -> bool:
@@ -108,6 +124,11 @@ def _is_of_the_system(entry: SchemaEntry) -> bool:
     return entry.type in _NOT_OF_THE_SCHEMAS or any(
         entry.type == kind and entry.name.startswith(prefix) for kind, prefix in _OF_SYSTEM_OBJECTS
     )
+
+
+def _is_a_freeze(entry: SchemaEntry) -> bool:
+    """Say whether it is a trigger that handover.postgres.freezing put there for a while."""
+    return entry.type == "TRIGGER" and f"EXECUTE FUNCTION {FREEZE_SCHEMA}.{FREEZE_SCHEMA}_" in entry.sql
 
 
 def _document(entry: SchemaEntry) -> dict[str, object]:

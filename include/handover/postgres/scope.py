@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from handover.model.catalog import Finding
+from handover.model.cutover import FREEZE_SCHEMA
 from handover.postgres.session import Connection, fetch
 
 # Which object stands in which schema; parts of a relation stand where it does.
@@ -35,7 +36,8 @@ WITH {_PLACES}, inside AS MATERIALIZED (
   SELECT p.class, p.oid FROM place p JOIN pg_namespace n ON n.oid = p.namespace WHERE n.nspname = ANY(%s)
 ), outside AS MATERIALIZED (
   SELECT p.class, p.oid FROM place p JOIN pg_namespace n ON n.oid = p.namespace
-  WHERE n.nspname <> ALL(%s) AND n.nspname !~ '^pg_' AND n.nspname <> 'information_schema'
+  WHERE n.nspname <> ALL(%s) AND n.nspname !~ '^pg_'
+    AND n.nspname NOT IN ('information_schema', '{FREEZE_SCHEMA}')
 )
 SELECT pg_describe_object(d.classid, d.objid, 0),
        string_agg(DISTINCT pg_describe_object(d.refclassid, d.refobjid, 0), ', ')

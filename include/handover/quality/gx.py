@@ -104,8 +104,8 @@ class Questions(SqlAlchemyExecutionEngine):
         return _Columns(self.table, self.engine.dialect)
 
 
-# Takes a table, its rules and, for those of a counted kind, the query that counts failing rows by the rule's
-# id; returns success by id, None where there was no answer.
+# Takes a table, the rules that Great Expectations asks in its own way, and by its id each query of ours that
+# counts failing rows; returns success by id, None where there was no answer.
 Ask = Callable[[TableFacts, Sequence[Rule], Mapping[str, str]], dict[str, bool | None]]
 
 
@@ -139,11 +139,12 @@ def _silent() -> Iterator[None]:
 
 
 def _answers(
-    engine: Questions, table: TableFacts, rules: Sequence[Rule], queries: Mapping[str, str]
+    engine: Questions, table: TableFacts, rules: Sequence[Rule], counts: Mapping[str, str]
 ) -> dict[str, bool | None]:
     engine.table = table
-    found: dict[str, bool | None] = {rule.id: None for rule in rules}
-    configurations = [_configuration(rule, queries.get(rule.id)) for rule in rules]
+    configurations = [_asked(rule.id, rule.kind, kind_of(rule).asked()) for rule in rules]
+    configurations += [_asked(name, _COUNTED, {"query": query}) for name, query in counts.items()]
+    found: dict[str, bool | None] = {str(asked.meta["id"]): None for asked in configurations}
     try:
         validator = Validator(execution_engine=engine, batches=[_batch(engine, table, rules)])
         validator.metrics_calculator.show_progress_bars = False
@@ -164,11 +165,8 @@ def _raised(info: Mapping[str, Any] | None) -> bool:
     return any(part.get("raised_exception") for part in parts)
 
 
-def _configuration(rule: Rule, query: str | None) -> ExpectationConfiguration:
-    if query is not None:
-        return ExpectationConfiguration(type=_COUNTED, kwargs={"query": query}, meta={"id": rule.id})
-    kwargs = kind_of(rule).asked()
-    return ExpectationConfiguration(type=rule.kind, kwargs=kwargs, meta={"id": rule.id})
+def _asked(name: str, kind: str, kwargs: dict[str, object]) -> ExpectationConfiguration:
+    return ExpectationConfiguration(type=kind, kwargs=kwargs, meta={"id": name})
 
 
 def _batch(engine: Questions, table: TableFacts, rules: Sequence[Rule]) -> Batch:

@@ -42,7 +42,9 @@ class Kind(Frozen):
 
 
 class OfRow(Kind):
-    """What an expectation says of each row by itself."""
+    """What an expectation says of each row by itself. ``joins``: it looks at another table for it."""
+
+    joins: ClassVar[bool] = False
 
     @abstractmethod
     def condition(self, table: TableFacts) -> sql.Composable:

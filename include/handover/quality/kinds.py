@@ -188,15 +188,15 @@ class Greater(OfRow):
 
 
 class Format(OfColumn, OfRow):
-    """A number that is well formed, check digits included."""
+    """Text or a number that is well formed, check digits included."""
 
     counted = True
 
     def condition(self, table: TableFacts) -> sql.Composable:
-        """Return what is true of a number that is not."""
+        """Return what is true of a value that is not."""
         column = column_of(table, self.column)
-        number = sql.SQL("{}::text").format(column)
-        return sql.SQL("{} IS NOT NULL AND NOT ({})").format(column, formats.FORMS[self.short](number))
+        text = sql.SQL("{}::text").format(column)
+        return sql.SQL("{} IS NOT NULL AND NOT ({})").format(column, formats.FORMS[self.short](text))
 
 
 class IdentityNumber(Format):
@@ -223,6 +223,12 @@ class CreditCode(Format):
     short = "credit_code"
 
 
+class EmailAddress(Format):
+    """An address of e-mail."""
+
+    short = "email_address"
+
+
 # Those that a hand-written suite may use.
 WRITTEN: dict[str, type[Kind]] = {
     "expect_column_values_to_not_be_null": NotNull,
@@ -237,4 +243,5 @@ WRITTEN: dict[str, type[Kind]] = {
     "expect_mobile_number": MobileNumber,
     "expect_card_number": CardNumber,
     "expect_credit_code": CreditCode,
+    "expect_email_address": EmailAddress,
 }

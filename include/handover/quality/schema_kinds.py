@@ -33,6 +33,7 @@ class CoveredKey(OfRow):
 
     short = "foreign_key"
     counted = True
+    joins = True
     key: ForeignKey
 
     @property

@@ -1,4 +1,4 @@
-"""Suites: those made from the inventory, those a person wrote as JSON, and both as one list of rules.
+"""Suites: made from inventory and data map, or written as JSON by a person, and all as one list of rules.
 
 A suite is JSON in Great Expectations' own form, its kinds limited to ours; ``meta.table`` says of which
 table an expectation is, ``schema.table`` or, where a name holds a dot, ``["schema", "table"]``.
@@ -16,12 +16,15 @@ from pydantic import Field, JsonValue, ValidationError
 
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
+from handover.model.datamap import DataMap
 from handover.model.expectation import Rule, Severity, TableFacts, TableName
 from handover.quality.kind import Kind
 from handover.quality.kinds import WRITTEN, CompoundUnique, NotNull, Unique
+from handover.quality.mapped import mapped
 from handover.quality.schema_kinds import KINDS, Check, CoveredKey, RowCount, kwargs_of, name_of
 
-INVENTORY = "inventory"
+# No file can be called by the second: a case names files by small letters, digits and hyphens.
+INVENTORY, DATA_MAP = "inventory", "data map"
 
 
 class WrittenExpectation(Frozen):
@@ -69,6 +72,8 @@ def _load(path: Path) -> Suite:
         raise _invalid(path, "; ".join(places), "write it as the README shows") from None
     if suite.name != path.stem:
         raise _invalid(path, f"it says name: {suite.name}", f"name the file {suite.name}.json or correct it")
+    if suite.name == INVENTORY:
+        raise _invalid(path, "the suite made from the inventory has this name", "give the file another")
     for number, expectation in enumerate(suite.expectations, 1):
         _check(path, number, expectation)
     return suite
@@ -129,28 +134,42 @@ def _kind(expectation: WrittenExpectation) -> Kind:
 
 
 def make_rules(
-    facts: Mapping[TableName, TableFacts], rows: Mapping[TableName, int], suites: Iterable[Suite]
+    facts: Mapping[TableName, TableFacts],
+    rows: Mapping[TableName, int],
+    suites: Iterable[Suite],
+    datamap: DataMap | None = None,
 ) -> list[Rule]:
-    """Return all rules: of the inventory, with ``rows`` as backed up by table, and of the written suites.
+    """Return all rules: of data map and inventory, with ``rows`` as backed up by table, and of the suites.
 
-    Where both say the same, the written one stands. A partitioned table stands for its partitions,
-    unless it was backed up as one table.
+    Of those that say the same the written one stands, then that of the inventory. A partitioned table
+    stands for its partitions, unless it was backed up as one table.
     """
     made: dict[str, Rule] = {}
+    parts = _parts(facts, rows)
+    for name, kind in mapped(datamap, facts, parts) if datamap else ():
+        _add(made, name, kind, DATA_MAP, "warning")
     for name in sorted(rows):
         for kind in _declared(facts[name], rows[name]):
             _add(made, name, kind, INVENTORY, "critical")
-    units = [name for name, table in facts.items() if not table.partitioned or name in rows]
-    parts: dict[TableName, list[TableName]] = {name: [name] for name in rows}
-    for name in units:
-        for ancestor in facts[name].ancestors:
-            if ancestor not in rows:
-                parts.setdefault(ancestor, []).append(name)
     for suite in suites:
         for expectation in suite.expectations:
             for name in _tables(expectation.table, facts, parts):
                 _add(made, name, _kind(expectation), suite.name, expectation.severity)
     return sorted(made.values(), key=lambda rule: (rule.schema_name, rule.table))
+
+
+def _parts(
+    facts: Mapping[TableName, TableFacts], rows: Mapping[TableName, int]
+) -> dict[TableName, list[TableName]]:
+    """Return for each name what travels in its place: partitions, unless the whole travels as one table."""
+    parts: dict[TableName, list[TableName]] = {name: [name] for name in rows}
+    for name, table in facts.items():
+        if table.partitioned and name not in rows:
+            continue
+        for ancestor in table.ancestors:
+            if ancestor not in rows:
+                parts.setdefault(ancestor, []).append(name)
+    return parts
 
 
 def _declared(table: TableFacts, rows: int) -> Iterator[Kind]:

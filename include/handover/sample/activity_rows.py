@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from handover.sample import people, words
+from handover.sample import people, staff, words
 from handover.sample.columns import (
     Columns,
     empty_unless,
@@ -60,6 +60,7 @@ def call_notes(company: Company, index: Ints) -> Columns:
     """Free text that mentions the customer's name and mobile, now and then the resident number."""
     dice = company.dice
     customer = dice.below("call.customer", index, company.sizes.customers)
+    branch = staff.home_branch(dice, company.sizes, customer)
     resident = join(" 证件 ", people.identities(dice, Role.CUSTOMER, customer).numbers)
     note = join(
         company.one_of("call.opening", index, words.CALL_OPENINGS),
@@ -72,7 +73,7 @@ def call_notes(company: Company, index: Ints) -> Columns:
     return {
         "note_id": numbers(index + 1),
         "customer_id": numbers(customer + 1),
-        "employee_id": company.id_of("call.employee", index, company.sizes.employees),
+        "employee_id": numbers(staff.somebody_at(dice, company.sizes, "call.employee", index, branch) + 1),
         "called_at": company.at("call.at", index),
         "duration": join(numbers(dice.below("call.seconds", index, 3600)), " s"),
         "note": null_where(index % 13 == 12, note),

@@ -9,7 +9,7 @@ from functools import cache
 import numpy as np
 import pyarrow as pa
 
-from handover.sample import people, words
+from handover.sample import people, staff, words
 from handover.sample.columns import (
     Columns,
     cents,
@@ -70,18 +70,19 @@ def branches(company: Company, index: Ints) -> Columns:
         "opened_on": company.on("branch.opened", index),
         "opening_hours": join("[", numbers(opening), ",", numbers(opening + 9), ")"),
         "network": join("10.", numbers(index // 256), ".", numbers(index % 256), ".0/24"),
-        "manager_id": numbers(index * 3 + 1),
+        "manager_id": numbers(index * staff.FIRST_STAFF + 1),
     }
 
 
 def employees(company: Company, index: Ints) -> Columns:
-    """Three of every branch come first, its manager among them; five people answer to each."""
+    """The staff of the branches, each line with its head."""
     dice, sizes = company.dice, company.sizes
+    manager = staff.manager(sizes, index)
     salary = 400_000 + dice.below("employee.salary", index, 3_000_000)
     return {
         "employee_id": numbers(index + 1),
-        "branch_id": numbers(np.where(index < 3 * sizes.branches, index // 3, index % sizes.branches) + 1),
-        "manager_id": null_where(index == 0, numbers((index - 1) // 5 + 1)),
+        "branch_id": numbers(staff.workplace(sizes, index)[0] + 1),
+        "manager_id": null_where(manager < 0, numbers(manager + 1)),
         "name": people.names(dice, Role.EMPLOYEE, index),
         "resident_id": people.identities(dice, Role.EMPLOYEE, index).numbers,
         "mobile": people.mobiles(dice, Role.EMPLOYEE, index),
@@ -119,7 +120,7 @@ def customers(company: Company, index: Ints) -> Columns:
 
 
 def customer_branch(company: Company, index: Ints) -> pa.Array:
-    return company.id_of("customer.branch", index, company.sizes.branches)
+    return numbers(staff.home_branch(company.dice, company.sizes, index) + 1)
 
 
 def without_email(index: Ints) -> Bools:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from handover.sample import activity_rows, company_rows, loan_rows
+from handover.sample import activity_rows, company_rows, consent_rows, loan_rows
 from handover.sample.columns import Columns
 from handover.sample.company_rows import Company
 from handover.sample.dice import Ints
@@ -61,6 +61,9 @@ LOADS = (
     Load("lending", "credit_applications", loan_rows.applications, lambda sizes: sizes.applications),
     Load("lending", "loans", loan_rows.loans, _loans),
     Load("lending", "guarantors", loan_rows.guarantors, _loans),
+    Load("lending", "transfer_consents", consent_rows.of_customers, _customers),
+    Load("lending", "transfer_consents", consent_rows.of_employees, lambda sizes: sizes.employees),
+    Load("lending", "transfer_consents", consent_rows.of_guarantors, _loans),
     Load("lending", "instalments", loan_rows.instalments, _loans, rows_each=12),
     Load("lending", "repayments", loan_rows.repayments, _loans, rows_each=12),
     Load("lending", "repayment_reversals", loan_rows.reversals, _loans, rows_each=4),

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow as pa
 
-from handover.sample import people, words
+from handover.sample import people, staff, words
 from handover.sample.activity_rows import hosts
 from handover.sample.columns import Columns, cents, dates, instants, join, null_where, numbers, pick, scaled
 from handover.sample.company_rows import FIRST_DAY, LAST_DAY, Company
@@ -23,6 +23,7 @@ CHANNELS = ("微信", "支付宝", "银行卡", "现金")
 # In turn, so that the number of instalments hardly depends on the seed.
 _TERMS = np.array([6, 12, 9, 12, 24])
 _LONGEST = 24
+GUARANTEED_EVERY = 4
 _PERIOD_DAYS = 30
 _LAST_DISBURSAL = LAST_DAY - 120
 _RATE_UNITS = 1_000_000  # rates have six decimals
@@ -102,16 +103,19 @@ class Terms:
 def loans(company: Company, index: Ints) -> Columns:
     agreed = Terms.of(company, index)
     application = _application_of(index)
+    customer = _customer_of(company, application)
+    branch = staff.home_branch(company.dice, company.sizes, customer)
+    officer = staff.somebody_at(company.dice, company.sizes, "loan.officer", index, branch)
     end = agreed.start + agreed.term * _PERIOD_DAYS
     status = np.where(agreed.defaulted, 2 + (index % 3 == 0), (end + _PERIOD_DAYS <= LAST_DAY) * 1)
     return {
         "loan_id": numbers(index + 1),
         "contract_no": join("HT", numbers(100_000_000 + index), pick(("甲", "乙", "-A"), index % 3)),
         "application_id": numbers(application + 1),
-        "customer_id": numbers(_customer_of(company, application) + 1),
+        "customer_id": numbers(customer + 1),
         "product_code": _product(company, application),
-        "branch_id": company.id_of("loan.branch", index, company.sizes.branches),
-        "officer_id": company.id_of("loan.officer", index, company.sizes.employees),
+        "branch_id": numbers(branch + 1),
+        "officer_id": numbers(officer + 1),
         "principal": cents(agreed.principal),
         "rate": scaled(agreed.rate, 6),
         "period": join("[", dates(agreed.start), ",", dates(end), ")"),
@@ -120,15 +124,23 @@ def loans(company: Company, index: Ints) -> Columns:
     }
 
 
+def guaranteed(loan: Ints) -> Ints:
+    """The loans among these that have a guarantor."""
+    with_one: Ints = loan[loan % GUARANTEED_EVERY == 0]
+    return with_one
+
+
 def guarantors(company: Company, index: Ints) -> Columns:
     """One for every fourth loan."""
-    loan = index[index % 4 == 0]
+    loan = guaranteed(index)
     return {
         "loan_id": numbers(loan + 1),
         "resident_id": people.identities(company.dice, Role.GUARANTOR, loan).numbers,
         "name": people.names(company.dice, Role.GUARANTOR, loan),
         "mobile": people.mobiles(company.dice, Role.GUARANTOR, loan),
-        "share": pick(("1", "0.50", "0.3333333333333333333333", "1.000", "1E-7"), loan // 4 % 5),
+        "share": pick(
+            ("1", "0.50", "0.3333333333333333333333", "1.000", "1E-7"), loan // GUARANTEED_EVERY % 5
+        ),
     }
 
 

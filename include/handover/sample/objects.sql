@@ -14,6 +14,7 @@ ALTER TABLE lending.instalments ADD PRIMARY KEY (loan_id, instalment_no);
 ALTER TABLE lending.repayments ADD PRIMARY KEY (repayment_id, paid_on);
 ALTER TABLE lending.repayment_reversals ADD PRIMARY KEY (repayment_id, paid_on);
 ALTER TABLE lending.consents ADD PRIMARY KEY (consent_id);
+ALTER TABLE lending.transfer_consents ADD PRIMARY KEY (consent_no);
 ALTER TABLE lending.complaints ADD PRIMARY KEY (complaint_id);
 ALTER TABLE lending.call_notes ADD PRIMARY KEY (note_id);
 ALTER TABLE lending."客户备注" ADD PRIMARY KEY ("客户编号", "序号");
@@ -35,6 +36,7 @@ CREATE INDEX loans_customer_idx ON lending.loans (customer_id) INCLUDE (status);
 CREATE INDEX loans_overdue_idx ON lending.loans (officer_id, loan_id) WHERE status IN ('overdue', 'written_off');
 CREATE INDEX repayments_instalment_idx ON lending.repayments (loan_id, instalment_no);
 CREATE INDEX repayments_2024_cash_idx ON lending.repayments_2024 (amount) WHERE channel = '现金';
+CREATE INDEX transfer_consents_customer_idx ON lending.transfer_consents (customer_id) WHERE customer_id IS NOT NULL;
 CREATE INDEX device_logs_customer_idx ON lending.device_logs (customer_id);
 CREATE UNIQUE INDEX "MixedCase Index" ON lending."MixedCase Table" ("Quoted ""Name""", "50% off" DESC NULLS LAST);
 CREATE UNIQUE INDEX no_key_pairs ON "Odd Values".documents (id, (parsed ->> 'a')) NULLS NOT DISTINCT;
@@ -51,6 +53,8 @@ SELECT setval(pg_get_serial_sequence('lending.branches', 'branch_id'), (SELECT m
         (SELECT max(application_id) FROM lending.credit_applications)),
     setval(pg_get_serial_sequence('lending.loans', 'loan_id'), (SELECT max(loan_id) FROM lending.loans)),
     setval('lending.repayment_id_seq', (SELECT max(repayment_id) FROM lending.repayments)),
+    setval(pg_get_serial_sequence('lending.transfer_consents', 'consent_no'),
+        (SELECT max(consent_no) FROM lending.transfer_consents)),
     setval(pg_get_serial_sequence('lending.complaints', 'complaint_id'), (SELECT max(complaint_id) FROM lending.complaints)),
     setval(pg_get_serial_sequence('lending.call_notes', 'note_id'), (SELECT max(note_id) FROM lending.call_notes)),
     setval(pg_get_serial_sequence('lending.device_logs', 'log_id'), (SELECT max(log_id) FROM lending.device_logs)),
@@ -81,6 +85,11 @@ ALTER TABLE lending.instalments ADD FOREIGN KEY (loan_id) REFERENCES lending.loa
 ALTER TABLE lending.repayments ADD FOREIGN KEY (loan_id, instalment_no) REFERENCES lending.instalments;
 ALTER TABLE lending.repayment_reversals ADD FOREIGN KEY (repayment_id, paid_on) REFERENCES lending.repayments;
 ALTER TABLE lending.consents ADD FOREIGN KEY (customer_id) REFERENCES lending.customers;
+ALTER TABLE lending.transfer_consents ADD FOREIGN KEY (customer_id) REFERENCES lending.customers,
+    ADD FOREIGN KEY (employee_id) REFERENCES lending.employees,
+    ADD FOREIGN KEY (loan_id, guarantor_id) REFERENCES lending.guarantors,
+    ADD CONSTRAINT of_one_person CHECK (num_nonnulls(customer_id, employee_id, loan_id) = 1),
+    ADD CONSTRAINT guarantor_of_a_loan CHECK ((loan_id IS NULL) = (guarantor_id IS NULL));
 ALTER TABLE lending.complaints ADD FOREIGN KEY (customer_id) REFERENCES lending.customers,
     ADD FOREIGN KEY (branch_id) REFERENCES lending.branches;
 ALTER TABLE lending.call_notes ADD FOREIGN KEY (customer_id) REFERENCES lending.customers,

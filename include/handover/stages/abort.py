@@ -1,4 +1,4 @@
-"""Abort: end a run so that target, scratch and vault are as before it; of the source nothing was changed.
+"""Abort: end a run so that target, scratch and vault are as before it; the source may be written to again.
 
 The tasks of the run must have ended before. Safe to repeat after a crash.
 """
@@ -12,6 +12,7 @@ from handover.errors import NotReady
 from handover.postgres.session import connect
 from handover.postgres.undoing import undo
 from handover.stages.context import Context
+from handover.stages.freezing import lift_freeze
 from handover.stages.migrate import STEP
 from handover.stages.restore_test import drop_database, scratch_name
 from handover.vault.roots import Purpose
@@ -25,9 +26,11 @@ def abort_run(context: Context) -> list[str]:
             f"run {context.run} is complete and is not taken back",
             hint="drop the target's schemas yourself if they are not wanted; the evidence stays",
         )
+    removed = lift_freeze(context)  # first: somebody may be waiting to work there
     drop_database(context, scratch_name(context))
     with closing(connect(context.target)) as target:
-        removed = [f"target: {what}" for what in undo(target, context.run, STEP, context.case.source.schemas)]
+        undone = undo(target, context.run, STEP, context.case.source.schemas)
+    removed += [f"target: {what}" for what in undone]
     passing(CrashPoint.ABORT_TARGET_EMPTIED)
     removed += _empty_vault(context)
     passing(CrashPoint.ABORT_VAULT_EMPTIED)

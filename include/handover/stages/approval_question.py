@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable
-
-from handover.model.plan import TablePlan
+from handover.evidence.markdown import table
+from handover.evidence.plan_estimate import estimate_lines
+from handover.evidence.plan_gates import gates_line, gates_table
+from handover.evidence.plan_text import Planned, persons_part, rows_table, total_line
 from handover.stages.approval_standing import Standing
 from handover.stages.context import Context
+from handover.stages.plan_documents import planned
 
 MOST_TABLES = 40
 _WORDS = {
@@ -40,8 +41,8 @@ def question(context: Context, now: Standing) -> str:
     return "\n\n".join(
         [
             *_WORDS[now.what],
-            _table(("", ""), facts.items()),
-            _planned(context) if now.what == "execute" else _verified(context),
+            table(("", ""), facts.items()),
+            _planned(planned(context)) if now.what == "execute" else _verified(context),
             "An answer without a reason does not count and is asked for again.",
             "未写理由的答复无效，将再次询问。",
             "Write the reason without personal data of customers; it becomes part of the evidence.",
@@ -50,18 +51,20 @@ def question(context: Context, now: Standing) -> str:
     )
 
 
-def _planned(context: Context) -> str:
-    tables = context.plan().tables
-    rows = [(table.label, _estimate(table), str(table.format)) for table in tables[:MOST_TABLES]]
-    if len(tables) > MOST_TABLES:
-        rows.append((f"and {len(tables) - MOST_TABLES} more, all in the plan", "", ""))
-    total = f"Together about {sum(table.rows_estimate for table in tables):,} rows in {len(tables)} tables."
-    return total + "\n\n" + _table(("Table 表", "Rows, estimated 估计行数", "Form 格式"), rows)
-
-
-def _estimate(table: TablePlan) -> str:
-    """Return the server's own estimate; it has none of a table that it never analysed."""
-    return f"{table.rows_estimate:,}" if table.rows_estimate else "none, or never counted 无或未统计"
+def _planned(made: Planned) -> str:
+    """Return what of the plan an approver needs; the whole document is `handover plan CASE`."""
+    parts = [total_line(made), rows_table(made, MOST_TABLES)]
+    if made.scope and made.scope.persons:
+        parts.append(persons_part(made))
+    parts.append(gates_line(made.gates, made.case.policy))
+    # Passed gates would hide the others; what was accepted by name is worth a look.
+    if notable := [gate for gate in made.gates or () if gate["state"] in ("block", "warn")]:
+        parts.append(gates_table(notable))
+    parts += [
+        estimate_lines(made.plan),
+        f"The whole plan: `handover plan {made.case.case} --run {made.run}` 完整计划",
+    ]
+    return "\n\n".join(parts)
 
 
 def _verified(context: Context) -> str:
@@ -75,15 +78,4 @@ def _verified(context: Context) -> str:
         "Tables reconciled 对账表数": str(len(reconciled["tables"])),
         "Differences 差异": "none 无",
     }
-    return _table(("", ""), facts.items())
-
-
-def _table(head: tuple[str, ...], rows: Iterable[tuple[str, ...]]) -> str:
-    lines = [head, tuple("---" for _ in head), *(tuple(_plain(cell) for cell in row) for row in rows)]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
-
-
-def _plain(text: str) -> str:
-    """Return text whose signs mean nothing in Markdown or HTML, in one line."""
-    one_line = " ".join(text.split())
-    return re.sub(r"([\\`*_{}\[\]()#+!|<>~&])", lambda sign: f"&#{ord(sign[0])};", one_line)
+    return table(("", ""), facts.items())

@@ -132,21 +132,24 @@ def _verification(context: Context, plan: Plan, entries: Sequence[Entry]) -> lis
     """Return the hashes of the results in force; raises NotReady while one is missing or differs."""
     # Here, because these stages rest on the backup, which itself asks for an approval.
     from handover.stages.expectations import CHECKED, target_faults
+    from handover.stages.late_changes import late_faults, latest_looks, parts_to_look_at
     from handover.stages.tally import reconciliation_faults
 
     latest = {str(e.body["unit"]): e for e in entries if e.kind == "verified"}
     units = [*(unit_of(group) for group in plan.groups()), OBJECTS]
     open_units = [unit for unit in units if unit not in latest or latest[unit].body["differences"]]
     faults = [f"not verified, or different: {unit}" for unit in open_units]
-    faults += [*reconciliation_faults(context), *target_faults(context)]
+    faults += [*reconciliation_faults(context), *target_faults(context), *late_faults(context)]
     if faults:
         raise NotReady(
             "there is nothing to accept yet:\n  " + "\n  ".join(faults),
             hint="put right what differs, then clear finish with downstream",
         )
+    looks = latest_looks(entries, int(_last(entries, "backup-sealed", "seal").body["generation"]))
     reconciled = _last(entries, "reconciled", "reconcile")
     checked = [entry for entry in entries if entry.kind == CHECKED and entry.body["side"] == "target"][-1]
-    return [entry.hash for entry in (*(latest[unit] for unit in units), reconciled, checked)]
+    rechecked = (looks[unit] for unit in parts_to_look_at(context))
+    return [e.hash for e in (*(latest[unit] for unit in units), reconciled, checked, *rechecked)]
 
 
 def _given(rule: Signoff, entries: Sequence[Entry], what: What, digest: str, requester: str) -> list[Entry]:

@@ -172,6 +172,15 @@ def require_approval(context: Context, what: What) -> None:
         )
 
 
+def accept_faults(context: Context) -> list[str]:
+    """Return why the receiving side has not accepted what was delivered; empty also where nobody is asked."""
+    try:
+        require_approval(context, "accept")
+    except NotReady as missing:
+        return [f"not accepted by the receiving side: {' '.join(missing.message.split())}"]
+    return []
+
+
 def _problem(context: Context, now: Standing, answer: Answer) -> str:
     """Return why an answer does not count, empty when it does; what was written in it is not repeated."""
     rule = rule_of(context, now.what)

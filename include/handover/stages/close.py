@@ -20,10 +20,15 @@ from handover.model.plan import Group, Plan, TablePlan
 from handover.postgres.receipts import drop_receipts
 from handover.postgres.session import connect
 from handover.settings import REPOSITORY
+from handover.stages import handover_signing, plan_documents
+from handover.stages.approvals import accept_faults
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.definitions import kept_definitions
 from handover.stages.expectations import target_faults
+from handover.stages.gates import gate_faults, impact_text
+from handover.stages.handover_signing import list_faults
+from handover.stages.late_changes import late_faults
 from handover.stages.tally import reconciliation_faults, tallies
 from handover.stages.units import OBJECTS, unit_of
 
@@ -42,7 +47,7 @@ NOT_COVERED = (
     "an Airflow administrator or DAG author who holds the signing key",
     "replicas, WAL archives, file-system snapshots and server logs outside the connections of the case",
     "copies made by people; physical media",
-    "acceptance by the receiving side and disposition of the source: not part of this version",
+    "disposition of the source: not part of this version",
     "who started a run through Airflow's own command line: it records an account of the system",
 )
 
@@ -90,6 +95,8 @@ def missing_steps(context: Context) -> list[str]:
         reasons += _unverified(entries, context.plan())
     if "migrated" in kinds:
         reasons += [*reconciliation_faults(context), *target_faults(context)]
+        reasons += [*late_faults(context), *accept_faults(context), *list_faults(context)]
+    reasons += gate_faults(context)
     return reasons + _failures(entries) if reasons else []
 
 
@@ -121,9 +128,14 @@ def _write(context: Context, status: str, reasons: list[str]) -> Path:
     predicate = _predicate(context, status, reasons, entries)
     attempts = sum(entry.kind == "run-closed" for entry in entries)
     name = context.run if attempts == 1 else f"{context.run}-{attempts}"
-    documents = {"case.json": _pretty(context.case.document()), **write_report(entries)}
-    if any(e.kind == "plan" for e in entries):
-        documents["plan.json"] = _pretty(context.plan().document())
+    documents = {
+        "case.json": _pretty(context.case.document()),
+        **write_report(entries),
+        **plan_documents.documents(context),
+        **handover_signing.documents(context),
+    }
+    if text := impact_text(context):
+        documents["impact-assessment.md"] = text.encode()
     return write_evidence(
         context.settings.evidence / context.case.case / name,
         statement=statement(_vault_files(context, entries), predicate),

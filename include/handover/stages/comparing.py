@@ -19,7 +19,7 @@ from handover.model.plan import Group, TablePlan
 from handover.postgres.catalog import read_sequences
 from handover.postgres.copying import cut_by_size, read_rows, take
 from handover.postgres.objects import adopt, read_large_objects, view_definition, view_rows
-from handover.postgres.ordering import ends, ordered_rows
+from handover.postgres.ordering import EVERY_ROW, ends, ordered_rows
 from handover.postgres.scope import on_foreign_servers
 from handover.postgres.session import Connection, connect, database_errors, fetch, qualified
 from handover.stages.context import Context
@@ -56,6 +56,10 @@ class Reader:
             self._session = connect(self.destination.url, read_only=True)
         return self._session
 
+    def among(self, table: TablePlan) -> sql.Composable:
+        """Return which rows count; in a database that was filled from the backup, all."""
+        return EVERY_ROW
+
     def close(self) -> None:
         """Close the session if one is open."""
         if self._session is not None:
@@ -69,7 +73,7 @@ def compare_group(
     table = index.plan.table(group.table)
     matches = True
     with database_errors(f"{reader.destination.step}: reading {table.label} back"):
-        stream = iter(read_rows(reader.session(), _query(index, table, group), table.format))
+        stream = iter(read_rows(reader.session(), _query(index, reader, group), table.format))
         for receipt in index.of(group):
             context.honour_stop()
             found = take(stream, receipt.rows)
@@ -81,22 +85,23 @@ def compare_group(
         if matches and take(stream, 1).rows == 0:
             return []
         reader.close()  # in the middle of a COPY a session is of no further use
-    return _narrow(context, index, reader.destination, group)
+    return _narrow(context, index, reader, group)
 
 
-def _query(index: BackupIndex, table: TablePlan, group: Group) -> sql.Composable:
+def _query(index: BackupIndex, reader: Reader, group: Group) -> sql.Composable:
+    table = index.plan.table(group.table)
     bounds = [tuple(bound) for bound in index.bounds.get(table.label, ())]
-    return ordered_rows(table, *ends(bounds, group.number))
+    return ordered_rows(table, *ends(bounds, group.number), reader.among(table))
 
 
-def _narrow(context: Context, index: BackupIndex, destination: Destination, group: Group) -> list[str]:
+def _narrow(context: Context, index: BackupIndex, reader: Reader, group: Group) -> list[str]:
     """Read both streams side by side and name what differs."""
     table = index.plan.table(group.table)
     with (
-        database_errors(f"{destination.step}: narrowing a difference in {table.label}"),
-        closing(connect(destination.url, read_only=True)) as connection,
+        database_errors(f"{reader.destination.step}: narrowing a difference in {table.label}"),
+        closing(reader),
     ):
-        found = map(bytes, read_rows(connection, _query(index, table, group), table.format))
+        found = map(bytes, read_rows(reader.session(), _query(index, reader, group), table.format))
         expected = _expected_rows(context, index, group, table)
         lines = Narrowing(table, context.evidence_key).lines(expected, found)
     return lines or [

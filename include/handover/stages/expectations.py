@@ -27,6 +27,7 @@ from handover.postgres.session import Connection, connect, database_errors
 from handover.quality.suites import documents, load_suites, make_rules, rules_of
 from handover.quality.validation import Database, missing_from, validate
 from handover.stages.context import Context
+from handover.stages.datamaps import planned_datamap
 from handover.stages.loading import Destination
 
 CHECKED = "expectations-checked"
@@ -38,7 +39,8 @@ def profile(
 ) -> None:
     """Hold one side's rows against all suites and record what came of each expectation.
 
-    Raises CaseInvalid for a suite that cannot be read, ConnectionLost when nothing could be learnt.
+    Raises CaseInvalid for a suite and DataMapInvalid for a data map that cannot be read or is another than
+    that of the plan, ConnectionLost when nothing could be learnt.
     """
     with (
         database_errors(f"{destination.step}: reading what the schema declares"),
@@ -76,7 +78,7 @@ def _made(context: Context, index: BackupIndex, facts: dict[TableName, TableFact
         rows_of[chunk.table] += chunk.rows
     rows = {(p.schema_name, p.name): rows_of[p.id] for p in index.plan.tables if p.id != LARGE_OBJECTS}
     written = load_suites(context.settings.expectations, context.case.expectations)
-    suites = documents(make_rules(facts, rows, written))
+    suites = documents(make_rules(facts, rows, written, planned_datamap(context, index.plan)))
     body = {"generation": index.state.generation, "suite_digest": _digest(suites), "suites": suites}
     if not any(entry.body == body for entry in context.entries(MADE)[-1:]):
         context.record(MADE, body)

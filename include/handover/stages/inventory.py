@@ -9,6 +9,7 @@ from handover.model.catalog import Catalog, Finding, Server
 from handover.postgres import preflight
 from handover.postgres.catalog import read_catalog, read_server
 from handover.postgres.declaring import check_reconciliation
+from handover.postgres.freezing import check_freezing
 from handover.postgres.loose import check_loose
 from handover.postgres.receivers import check_receiver
 from handover.postgres.schema import SchemaEntry, dump_schema, read_entries, schema_digest
@@ -121,6 +122,7 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
         *check_space(context, source),
         *check_reconciliation(source, context.case.reconciliation, schemas),
         *check_expectations(context, source),
+        *(check_freezing(source, schemas) if context.case.cutover.freeze else ()),
     ]
 
 

@@ -13,6 +13,7 @@ from handover.stages.approvals import require_approval
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.expectations import source_faults
+from handover.stages.gates import require_gates, require_passed
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination, finish, load_groups, prepare
 from handover.stages.repair import repair
@@ -43,6 +44,7 @@ def prepare_target(context: Context) -> None:
     """
     with context.step("prepare"):
         require_approval(context, "execute")
+        require_gates(context)
         index = _proven_index(context)
         _refuse_faulty_source(context)
         with database_errors("looking at the target"), closing(connect(context.target)) as target:
@@ -73,6 +75,7 @@ def migrate_lane(context: Context, number: int) -> int:
     """Load the groups of one lane; returns their rows. Safe to repeat."""
     with context.step(STEP, str(number)) as progress:
         require_approval(context, "execute")
+        require_passed(context)
         index = _proven_index(context)
         groups = index.plan.lanes[number].groups
         progress.expect(*index.rows(groups))
@@ -84,6 +87,7 @@ def finish_target(context: Context) -> None:
     """Mend what verification found different, build indexes and keys, set sequences, fill views."""
     with context.step("finish"):
         require_approval(context, "execute")
+        require_passed(context)
         index = _proven_index(context)
         repair(context, index, target_of(context))
         finish(context, index, target_of(context))

@@ -12,8 +12,10 @@ from handover.model.catalog import Catalog, Table
 from handover.model.plan import Plan, make_plan, narrowed, wanted_groups
 from handover.postgres.ordering import Bound, draw_bounds
 from handover.postgres.session import connect, database_errors
-from handover.postgres.types import Servers
 from handover.stages.context import Context
+from handover.stages.datamaps import confirmed_datamap
+from handover.stages.facts import legal_day
+from handover.stages.gates import policy_digests
 from handover.stages.inventory import servers
 from handover.stages.scoping import plan_scope
 
@@ -32,8 +34,10 @@ def plan(context: Context) -> Plan:
             return context.plan()
         found = context.last("inventory", "inventory").body
         ends = servers(context)
-        scope = plan_scope(context, Servers.of(ends), progress)
-        catalog = narrowed(Catalog.model_validate(found["catalog"]), scope)
+        whole = Catalog.model_validate(found["catalog"])
+        datamap = confirmed_datamap(context, whole)
+        scope = plan_scope(context, ends, datamap, progress)
+        catalog = narrowed(whole, scope)
         bounds = _draw(context, catalog)
         text = json.dumps(bounds, ensure_ascii=False, sort_keys=True).encode()
         made = make_plan(
@@ -44,6 +48,8 @@ def plan(context: Context) -> Plan:
             groups={t.label: len(bounds.get(t.label, [])) + 1 for t in catalog.tables},
             same_major=len({server.major for server in ends}) == 1,
             scope=scope,
+            datamap_digest=datamap.sha256_of_json() if datamap else "",
+            policy=policy_digests(context.case, context.settings, legal_day()),
         )
         stored = context.put(context.label(0, "bounds"), text, "bounds")
         context.record(

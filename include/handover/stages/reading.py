@@ -65,7 +65,7 @@ def scoped_session(
         else:
             join_snapshot(connection, state.snapshot)
         for key_set, kept in key_sets:
-            load_keys(connection, key_set, _kept_keys(context, state, key_set, kept))
+            load_keys(connection, key_set, kept_keys(context, state, key_set, kept))
         yield connection, select([kept.scoped for kept in state.keys], context.case.classes)
 
 
@@ -74,6 +74,7 @@ def _places(kept: KeptKeys) -> set[tuple[str, str]]:
     return {(table.schema_name, table.name), *kept.scoped.parts}
 
 
-def _kept_keys(context: Context, state: SnapshotState, key_set: KeySet, kept: KeptKeys) -> Iterator[bytes]:
+def kept_keys(context: Context, state: SnapshotState, key_set: KeySet, kept: KeptKeys) -> Iterator[bytes]:
+    """Yield the keys of a table's rows in scope under the snapshot, as read_keys gave them."""
     for place, reference in enumerate(kept.objects):
         yield context.get(context.label(state.generation, "keys", key_set.table.label, place), reference)

@@ -6,7 +6,7 @@ keys and classes must still hold when rows are read. Keys lie in the vault alone
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from typing import cast
@@ -16,14 +16,16 @@ from psycopg import sql
 from handover.errors import CaseInvalid, ScopeChanged
 from handover.evidence.progress import Meter
 from handover.model.backup import KeptKeys
-from handover.model.catalog import Table
+from handover.model.catalog import Server, Table
+from handover.model.datamap import DataMap
 from handover.model.disposition import RowClass, classes_of
 from handover.model.plan import ClassRows, PlannedScope, ScopedTable, TableScope
-from handover.model.scope import Scope, ScopeProblem, scope_invalid
+from handover.model.reconciliation import TableName
+from handover.model.scope import Scope, ScopeProblem
 from handover.postgres.closure import Closure, leading_nowhere, scope_problems
-from handover.postgres.consents import ConsentTests, prepare_consents
+from handover.postgres.consents import ConsentTests
 from handover.postgres.copying import cut_by_size
-from handover.postgres.keysets import read_keys, scoped_rows
+from handover.postgres.keysets import KeySet, read_keys, scoped_rows
 from handover.postgres.ordering import EVERY_ROW, rows_of
 from handover.postgres.references import Graph, Part, undecided
 from handover.postgres.referring import read_graph
@@ -31,9 +33,12 @@ from handover.postgres.row_classes import checked_predicate, class_problems, cla
 from handover.postgres.selection import NO_ROW, key_set_of
 from handover.postgres.session import Connection, connect, database_errors
 from handover.postgres.types import Servers
+from handover.stages.consents import consents_of
 from handover.stages.context import Context
-from handover.stages.documents import read_document
+from handover.stages.facts import count_facts
 from handover.stages.reading import begin_snapshot
+from handover.stages.refusal import refused
+from handover.stages.sampling import SHEET, sampling_sheet
 
 # Without a scope all rows are in it: nothing leads anywhere, and no key has to be kept.
 EVERYTHING = Scope.model_construct(roots=())
@@ -51,7 +56,7 @@ class Scoping:
     consents: tuple[ConsentTests, ...]
     classes: Mapping[tuple[int, str], sql.Composable]
 
-    def found(self, progress: Meter | None = None) -> PlannedScope:
+    def found(self, datamap: DataMap | None = None, progress: Meter | None = None) -> PlannedScope:
         """Close the scope in the open snapshot, and count; raises CaseInvalid for rows in no class."""
 
         def between(rows: int) -> None:
@@ -66,7 +71,16 @@ class Scoping:
         problems = [problem for _, found in tables for problem in found]
         if problems:
             raise refused(self.context, problems)
-        return PlannedScope(tables=tuple(table for table, _ in tables))
+        persons, facts = self._count(datamap) if datamap else ({}, {})
+        return PlannedScope(tables=tuple(table for table, _ in tables), persons=persons, facts=facts)
+
+    def _count(self, datamap: DataMap) -> tuple[dict[str, tuple[int, int]], dict[str, int]]:
+        considered = self.closure.considered() if self.closure else {}
+        return count_facts(self.context, self.connection, datamap, self.inside, considered, self.consents)
+
+    def inside(self, table: TableName) -> sql.Composable:
+        """Return the condition on the alias ``t`` that a row of a table, or a partition, is in scope."""
+        return self.condition(*self.graph.place(table))
 
     def _refuse_types_without_target(self) -> None:
         scope = cast(Scope, self.context.case.scope)
@@ -126,6 +140,13 @@ class Scoping:
         tests = [inside, part.condition() if part else None]
         return sql.SQL(" AND ").join([test for test in tests if test is not None])
 
+    def sampled(self, found: PlannedScope) -> Iterator[tuple[Table, KeySet | None]]:
+        """Yield each table with rows in scope, and its key set unless all its rows are."""
+        for number, (table, inside) in enumerate(zip(self.graph.tables, found.tables, strict=True)):
+            if inside.rows:
+                closure = self.closure if inside.rows < inside.total else None
+                yield table, closure.key_sets[number] if closure else None
+
     def kept(self, found: PlannedScope, generation: int) -> tuple[KeptKeys, ...]:
         """Put the keys that lanes need into the vault; call it in the same snapshot as ``found``."""
         return tuple(self._kept(number, found, generation) for number in range(len(self.graph.tables)))
@@ -174,9 +195,7 @@ def prepare(context: Context, connection: Connection, servers: Servers) -> Scopi
     classes, found = _prove_classes(context, connection, graph)
     if problems + found:
         raise refused(context, problems + found)
-    consents = tuple(
-        prepare_consents(connection, one, lambda name: read_document(context, name)) for one in case.consents
-    )
+    consents = consents_of(context, connection)
     given = {one.person.label: one.given for one in consents if one.given is not None}
     closure = Closure(connection, graph, scope, given) if scope else None
     return Scoping(context, connection, graph, closure, consents, classes)
@@ -211,20 +230,26 @@ def _prove_classes(
     return proven, problems
 
 
-def refused(context: Context, problems: list[ScopeProblem]) -> CaseInvalid:
-    """Return one error that names file, line, field and remedy of every problem."""
-    path = context.settings.cases / f"{context.case.case}.yaml"
-    return scope_invalid(problems, path.read_text(encoding="utf-8"), path, under=())
+def plan_scope(
+    context: Context,
+    ends: Sequence[Server],
+    datamap: DataMap | None = None,
+    progress: Meter | None = None,
+) -> PlannedScope | None:
+    """Return what the case is about as the source is now, and record a sample of it for the supervisor.
 
-
-def plan_scope(context: Context, servers: Servers, progress: Meter | None = None) -> PlannedScope | None:
-    """Return what the case is about as the source is now; None when nothing asks for it."""
+    None when nothing in the case asks for it.
+    """
     if not is_scoped(context):
         return None
     with closing(connect(context.source, read_only=True)) as connection:
-        scoping = prepare(context, connection, servers)
+        scoping = prepare(context, connection, Servers.of(ends))
         begin_snapshot(connection)
-        return scoping.found(progress)
+        found = scoping.found(datamap, progress)
+        same_major = len({server.major for server in ends}) == 1
+        sheet = sampling_sheet(context, connection, scoping.sampled(found), same_major=same_major)
+        context.record(SHEET, sheet)
+    return found
 
 
 def settle(scoping: Scoping, planned: PlannedScope, generation: int) -> tuple[KeptKeys, ...]:

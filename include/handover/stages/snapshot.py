@@ -19,7 +19,7 @@ from handover.evidence.ledger import Entry
 from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
 from handover.model.catalog import Catalog, MaterializedView
 from handover.model.plan import TablePlan
-from handover.postgres.catalog import read_sequences
+from handover.postgres.catalog import read_catalog, read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
 from handover.postgres.objects import adopt, own_settings, read_large_objects, view_definition, view_rows
 from handover.postgres.ordering import rows_of
@@ -33,6 +33,8 @@ from handover.postgres.session import (
 )
 from handover.postgres.types import Servers
 from handover.stages.context import Context
+from handover.stages.datamaps import new_columns
+from handover.stages.freezing import require_frozen
 from handover.stages.inventory import dump_definitions, schema_entries, servers
 from handover.stages.reading import begin_snapshot, snapshot_session
 from handover.stages.rolling import rolling_digest
@@ -52,6 +54,7 @@ def hold_snapshot(context: Context) -> int:
     with context.step("snapshot"):
         if sealed := context.entries("backup-sealed"):
             return int(sealed[-1].body["generation"])
+        require_frozen(context)
         generation = _new_generation(context)
         with closing(connect(context.source, read_only=True)) as holder:
             scoping = _ready(context, holder)
@@ -84,11 +87,11 @@ def _export(context: Context, holder: Connection, generation: int, scoping: Scop
     begin_snapshot(holder)
     for table in plan.tables:
         if table.name:
-            _lock(holder, table)
+            _lock(context, holder, table)
     snapshot = str(fetch(holder, "SELECT pg_export_snapshot()")[0][0])
     archive = dump_definitions(context, context.source, snapshot)
     if context.digest(schema_digest(schema_entries(context, archive))) != plan.schema_digest:
-        raise _schema_changed()
+        raise _schema_changed(context, holder)
     keys = settle(scoping, plan.scope, generation) if scoping and plan.scope else ()
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
     return SnapshotState(
@@ -106,16 +109,20 @@ def _export(context: Context, holder: Connection, generation: int, scoping: Scop
     )
 
 
-def _lock(holder: Connection, table: TablePlan) -> None:
+def _lock(context: Context, holder: Connection, table: TablePlan) -> None:
     try:
         holder.execute(sql.SQL("LOCK TABLE {} IN ACCESS SHARE MODE").format(rows_of(table)))
     except (psycopg.errors.UndefinedTable, psycopg.errors.InvalidSchemaName):
-        raise _schema_changed() from None
+        holder.execute("ROLLBACK")
+        raise _schema_changed(context, holder) from None
 
 
-def _schema_changed() -> SchemaChanged:
+def _schema_changed(context: Context, holder: Connection) -> SchemaChanged:
+    """Return an error that names the tables and columns that came, went or changed, if that is what it is."""
+    planned = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
+    changes = new_columns(planned, read_catalog(holder, context.case.source.schemas))
     return SchemaChanged(
-        "the source's schema changed after it was planned",
+        "\n  ".join(["the source's schema changed after it was planned", *changes]),
         hint="clear the task inventory (with downstream) to plan again, and keep the schema still",
     )
 

@@ -1,10 +1,11 @@
-"""Units: what the ledger's verification entries are about, a group of rows or all objects."""
+"""Units: what the ledger's entries of comparisons are about: a group of rows, all objects, the scope."""
 
 from __future__ import annotations
 
 from handover.model.plan import Group
 
 OBJECTS = "objects"
+SCOPE = "scope"
 
 
 def unit_of(group: Group) -> str:

@@ -1,0 +1,240 @@
+"""Gates: the law as the case's policy packs state it, asked of a run before it goes on and before it closes.
+
+Each hearing goes to the ledger with all it looked at. What was planned decides, with persons and consents
+counted again before the target is written; documents are read, and the day is that of the hearing.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import date
+
+from handover.errors import GateBlocked, HandoverError, NotReady, PolicyInvalid
+from handover.law.facts import Facts, VerifiedFile
+from handover.law.gates import Step, Verdict, evaluate, hindrances
+from handover.law.impact import impact_assessment
+from handover.law.packs import Affected, load_packs, newer_packs, select
+from handover.law.papers import verify_files
+from handover.law.references import unknown_ids, unknown_parts
+from handover.law.special import scope_digest
+from handover.model.case import Case
+from handover.model.datamap import DataMap
+from handover.model.plan import Plan
+from handover.model.policy import Pack
+from handover.postgres.session import database_errors
+from handover.settings import Settings
+from handover.stages.consents import consents_of
+from handover.stages.context import Context
+from handover.stages.datamaps import planned_datamap
+from handover.stages.documents import read_document
+from handover.stages.facts import count_facts, data_facts, legal_day, person_tables
+from handover.stages.handover_entries import with_handover
+from handover.stages.reading import begin_snapshot, scoped_session
+from handover.stages.refusal import in_matter, refused
+from handover.stages.snapshot import latest_state
+
+JUDGED, NOT_JUDGED = "gates", "gates-not-judged"
+
+
+@dataclass(frozen=True)
+class Hearing:
+    """What the packs of a case say of its facts on a day; ``newer``: packs in force that it does not name."""
+
+    facts: Facts
+    packs: tuple[Pack, ...]
+    datamap: DataMap
+    verdicts: tuple[Verdict, ...]
+    newer: tuple[Affected, ...]
+
+    def document(self) -> dict[str, object]:
+        """Return everything as plain JSON types; of the case's own words only names of who accepted."""
+        return {
+            "date": self.facts.on.isoformat(),
+            "verdicts": [one.document() for one in self.verdicts],
+            "policy": {pack.label: pack.digest for pack in self.packs},
+            "newer": [one.document() for one in self.newer],
+            "inputs": {
+                "data": self.facts.data.document(),
+                "matter_sha256": self.facts.matter.sha256_of_json(),
+                "verified": [one.document() for one in self.facts.verified],
+                "scope_sha256": scope_digest(self.facts),
+            },
+        }
+
+
+def policy_digests(case: Case, settings: Settings, on: date) -> dict[str, str]:
+    """Return the digest of each pack that the case names, for its plan; none where it names none."""
+    if not case.policy:
+        return {}
+    return {pack.label: pack.digest for pack in select(load_packs(settings.policies), case.policy, on)}
+
+
+def judge(context: Context, step: Step) -> tuple[Verdict, ...]:
+    """Ask all gates about the run as it was planned; raises GateBlocked that names each one in the way."""
+    with context.step("gates"):
+        return _judge(context, step, context.plan())
+
+
+def require_gates(context: Context) -> None:
+    """Ask the gates of execution again, with persons and consents counted in the source as it is now."""
+    plan = context.plan()
+    _judge(context, "execution", _recounted(context, plan) if context.case.policy else plan)
+
+
+def require_passed(context: Context) -> None:
+    """Raise NotReady unless the ledger says that the latest hearing of gates lets the run execute."""
+    if context.case.policy and not _has_passed(context):
+        raise NotReady("the gates have not been passed", hint="run or clear the tasks gates and prepare")
+
+
+def gate_faults(context: Context) -> list[str]:
+    """Return why the gates keep the run from being complete; each time the ledger gets the hearing."""
+    if not context.entries("plan"):
+        return []
+    if not context.case.policy:
+        _judge(context, "closing", context.plan())
+        return []
+    lines = [] if _has_passed(context) else ["the gates were not passed before execution"]
+    try:
+        hearing = hear(context, context.plan())
+    except HandoverError as error:
+        return [*lines, f"gates: {' '.join(error.message.split())}"]
+    return lines + [_line(one) for one in _record(context, "closing", hearing)]
+
+
+def impact_text(context: Context) -> str | None:
+    """Return the impact assessment for the evidence; None where gates are not or cannot be asked.
+
+    Why they cannot be asked is among the gate faults.
+    """
+    if not context.case.policy or not context.entries("plan"):
+        return None
+    try:
+        return assessment(context, hear(context, context.plan()))
+    except HandoverError:
+        return None
+
+
+def assessment(context: Context, hearing: Hearing) -> str:
+    """Return the impact assessment, pre-filled for a person to conclude."""
+    classes: Counter[str] = Counter(entry.jrt0171 for _, _, entry in hearing.datamap.entries())
+    return impact_assessment(context.case.case, hearing.facts, classes, hearing.verdicts, hearing.packs)
+
+
+def hear(context: Context, plan: Plan) -> Hearing:
+    """Ask all gates and record nothing.
+
+    Raises CaseInvalid for what the matter names and nobody has, PolicyInvalid or DataMapInvalid when packs or
+    data map are not those of the plan.
+    """
+    case, on = context.case, legal_day()
+    every = load_packs(context.settings.policies)
+    packs = select(every, case.policy, on)
+    _refuse_other_packs(plan, packs)
+    datamap = _datamap(context, plan)
+    classes = {one.name for one in case.classes}
+    classes |= {one.name for table in plan.scope.tables for one in table.classes} if plan.scope else set()
+    known = {one.table.label for one in datamap.datasets}
+    wrong = [*unknown_ids(case.matter, packs), *unknown_parts(case.matter, known, classes)]
+    verified = _verified(context, wrong)  # first: the arithmetic of retention knows only the packs' rules
+    facts = with_handover(
+        context,
+        Facts(
+            transaction=case.transaction,
+            on=on,
+            matter=case.matter,
+            data=data_facts(case, plan, datamap, packs, on),
+            verified=verified,
+        ),
+    )
+    newer = newer_packs({case.case: case.policy}, every, on)
+    return Hearing(facts, packs, datamap, evaluate(packs, facts), newer)
+
+
+def _verified(
+    context: Context, wrong: Iterable[tuple[tuple[str | int, ...], str]]
+) -> tuple[VerifiedFile, ...]:
+    """Return the documents whose bytes are as registered; raises CaseInvalid for all that is wrong."""
+    verified, unfit = verify_files(context.case.matter.documents, lambda name: read_document(context, name))
+    if problems := in_matter([*wrong, *unfit]):
+        raise refused(context, problems)
+    return verified
+
+
+def _refuse_other_packs(plan: Plan, packs: Iterable[Pack]) -> None:
+    now = {pack.label: pack.digest for pack in packs}
+    if other := sorted({*plan.policy.items()} ^ {*now.items()}):
+        labels = ", ".join(dict.fromkeys(label for label, _ in other))
+        raise PolicyInvalid(
+            f"the run was planned under other packs: {labels}",
+            hint="put the packs back as they were, or clear the task plan: the new plan is approved anew",
+            packs=sorted({label for label, _ in other}),
+        )
+
+
+def _datamap(context: Context, plan: Plan) -> DataMap:
+    """Return the map of a case that names packs: such a case is planned with one."""
+    datamap = planned_datamap(context, plan)
+    if datamap is None:
+        raise NotReady("the run was planned without a data map", hint="clear the task plan with downstream")
+    return datamap
+
+
+def _judge(context: Context, step: Step, plan: Plan) -> tuple[Verdict, ...]:
+    if not context.case.policy:
+        context.record(NOT_JUDGED, {"reason": "the case names no policy"}, key=NOT_JUDGED)
+        return ()
+    hearing = hear(context, plan)
+    if found := _record(context, step, hearing):
+        raise GateBlocked(
+            f"{len(found)} gates do not let the {step} happen:\n  " + "\n  ".join(map(_line, found)),
+            hint=f"do what each line says, then start a new run; `handover case gates {context.case.case}` "
+            "shows all gates",
+            gates=[one.gate for one in found],
+        )
+    return hearing.verdicts
+
+
+def _record(context: Context, step: Step, hearing: Hearing) -> tuple[Verdict, ...]:
+    """Write a hearing to the ledger; returns the verdicts in the way of the step."""
+    found = hindrances(hearing.verdicts, step)
+    context.record(JUDGED, {"step": step, "hindered": [one.gate for one in found], **hearing.document()})
+    return found
+
+
+def _has_passed(context: Context) -> bool:
+    heard = [entry.body for entry in context.entries(JUDGED) if entry.body["step"] == "execution"]
+    return bool(heard) and not heard[-1]["hindered"]
+
+
+def _line(verdict: Verdict) -> str:
+    remedy = f"; {verdict.remedy.en}" if verdict.remedy else ""
+    return f"{verdict.gate} ({verdict.basis.source}): {'; '.join(verdict.lacking)}{remedy}"
+
+
+def _recounted(context: Context, plan: Plan) -> Plan:
+    """Return the plan with the facts about persons of now, by the keys under which the backup was made."""
+    if plan.scope is None:
+        return plan
+    datamap = _datamap(context, plan)
+    persons = {one.table for one in person_tables(datamap)}
+    labels = {label for one in datamap.datasets if one.table in persons for label in one.labels}
+    tables = [one for one in plan.tables if one.label in labels]
+    with (
+        database_errors("counting persons and consents again"),
+        scoped_session(context, latest_state(context), tables, now=True) as (connection, selection),
+    ):
+        connection.execute("COMMIT")  # the keys stay; consents are proven outside a transaction
+        tests = consents_of(context, connection)
+        begin_snapshot(connection)
+        _, facts = count_facts(
+            context,
+            connection,
+            datamap,
+            lambda table: selection.of((table.schema_name, table.name)),
+            {},
+            tests,
+        )
+    return plan.model_copy(update={"scope": plan.scope.model_copy(update={"facts": facts})})
