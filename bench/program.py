@@ -8,9 +8,10 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import overhead, peers, scoping
+from bench import masking, overhead, peers, scoping
 from bench.arena import Arena, arena
 from bench.costs import Figure, merged, table
+from bench.masking import MASKING
 from bench.rounds import AIRFLOW, PARTS, WEIGHTS, Bench
 from bench.shapes import WIDTHS
 from handover.local.home import Home
@@ -38,7 +39,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=PARTS,
+        choices=(*PARTS, MASKING),
         help="measure this part; may be repeated",
     )
     parser.add_argument("--no-peers", action="store_true", help="measure the engine alone")
@@ -92,9 +93,11 @@ def report(figures: Sequence[Figure]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure what was asked for."""
     chosen = options(arguments)
-    parts = chosen.only or PARTS
+    parts = chosen.only or (*PARTS, MASKING)
     figures: list[Figure] = []
-    if set(parts) - {AIRFLOW}:
+    if MASKING in parts:
+        figures += masking.figures(chosen.rounds)
+    if set(parts) - {AIRFLOW, MASKING}:
         with arena() as place:
             figures += measure(place, chosen, parts)
     if AIRFLOW in parts:

@@ -34,8 +34,9 @@ from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.facts import legal_day
 from handover.stages.handover_entries import LIST, current_list, signatures, with_handover
-from handover.stages.handover_list import make_list, retention_rule
+from handover.stages.handover_list import make_list
 from handover.stages.handover_signing import SIGNATURES_NAME, documents, list_faults, record_test, sign
+from handover.stages.ledger_rules import retention_rule
 from handover.stages.tally import tally_target
 
 # An amount that stands alone in its year: no list, message or ledger entry may quote it.

@@ -231,6 +231,7 @@ def test_an_export_is_counted_over_the_year_the_group_and_all_batches() -> None:
     "path, value, said",
     [
         ("matter.exports.year", 2025, "year is 2025"),
+        ("matter.exports.year", "every", "without any exports"),
         ("matter.exports.counts_affiliates", None, "counts_affiliates"),
         ("matter.exports.counts_remote_reading", False, "reading from abroad"),
         ("matter.exports.flows.0.mechanism_recipient", RECIPIENT, "another recipient"),
@@ -246,6 +247,12 @@ def test_an_export_is_counted_over_the_year_the_group_and_all_batches() -> None:
 def test_what_keeps_an_export_back(path: str, value: object, said: str | None) -> None:
     found = verdicts(put(complete(), path, value))["P38"]
     assert (found.state == "pass") if said is None else any(said in line for line in found.lacking)
+
+
+def test_who_never_exports_says_so_for_every_year() -> None:
+    document = put(complete(), "matter.exports", {"year": "every", "flows": [], "counts_affiliates": True,
+                                                  "counts_remote_reading": True})  # fmt: skip
+    assert verdicts(document)["P38"].state == "pass"
 
 
 def test_an_exempt_flow_is_not_counted_once_counsel_accepts_the_exemption() -> None:

@@ -29,6 +29,7 @@ _STEPS = (
     ("opened", "run-opened"),
     ("inventory", "inventory"),
     ("plan", "plan"),
+    ("gates", "gates"),
     ("snapshot", "snapshot-exported"),
     ("backup", "backup-sealed"),
     ("restore_test", "restore-tested"),
@@ -137,7 +138,15 @@ def _findings(
         *({"area": "target", "text": line} for line in rows),
         *({"area": "expectations", "text": line} for line in faults(expected)),
         *({"area": "reconciliation", "text": line} for line in reconciled.get("differences", ())),
+        *({"area": "source", "text": line} for line in _late_changes(history)),
     ]
+
+
+def _late_changes(history: History) -> list[str]:
+    """Return what the latest look at each part of the source found changed since the backup."""
+    looks = [e.body for e in history.all("source-rechecked") if e.body["generation"] == history.generation]
+    latest = {look["unit"]: look["differences"] for look in looks}
+    return [str(line) for differences in latest.values() for line in differences]
 
 
 def _restore_test(history: History) -> dict[str, Any]:

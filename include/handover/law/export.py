@@ -44,7 +44,10 @@ def export_problems(facts: Facts, packs: Sequence[Pack]) -> Iterator[str]:
     if exports is None or exports.flows is None:
         yield "matter.exports.flows is not said; an empty list says that there are none"
         return
-    if exports.year != facts.on.year:
+    if exports.year == "every":
+        if exports.flows:
+            yield "matter.exports.year: every is for a company without any exports; name the year"
+    elif exports.year != facts.on.year:
         yield f"matter.exports.year is {exports.year}, the run's is {facts.on.year}"
     if exports.counts_affiliates is not True:
         yield "matter.exports.counts_affiliates is not true: the group's exports are summed"

@@ -159,9 +159,12 @@ class Flow(Frozen):
 
 
 class Exports(Frozen):
-    """All exports of a calendar year; the two flags say that nothing was left aside."""
+    """All exports of a calendar year; the two flags say that nothing was left aside.
 
-    year: int | None = None
+    ``year: every`` is the statement of a company that never exports anything.
+    """
+
+    year: int | Literal["every"] | None = None
     flows: tuple[Flow, ...] | None = None
     counts_affiliates: bool | None = None
     counts_remote_reading: bool | None = None

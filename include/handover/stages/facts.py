@@ -104,7 +104,7 @@ def data_facts(case: Case, plan: Plan, datamap: DataMap, packs: Sequence[Pack], 
     stated = _stated(case.matter, on)
     if plan.scope is None:
         return DataFacts.model_validate(stated)
-    parts = list(_parts(plan.scope, datamap))
+    parts = list(_parts(case, plan.scope, datamap))
     outgoing = tuple(_outgoing(case.matter, parts))
     found: dict[str, Any] = {
         **_persons(case.matter, plan.scope, outgoing),
@@ -159,12 +159,19 @@ def _regions(matter: Matter) -> tuple[str, ...] | None:
     return tuple(sorted({*matter.store_regions, *(one for one in recipients if one)}))
 
 
-def _parts(scope: PlannedScope, datamap: DataMap) -> Iterator[tuple[DataSet, tuple[ClassRows, ...]]]:
-    """Yield each data set with its classes that have rows in scope."""
+def _parts(
+    case: Case, scope: PlannedScope, datamap: DataMap
+) -> Iterator[tuple[DataSet, tuple[ClassRows, ...]]]:
+    """Yield each data set with its classes, but those of which no row can be in scope.
+
+    A class that happens to have no row today counts: what is judged must not hang on who paid yesterday.
+    """
     by_label = {label: one for one in datamap.datasets for label in one.labels}
+    decided = case.scope.decided if case.scope else ()
+    left_out = {one.table.label for one in decided if one.rows == "none"}
     for table in scope.tables:
-        if table.table in by_label:
-            yield by_label[table.table], tuple(one for one in table.classes if one.rows)
+        if table.table in by_label and table.table not in left_out:
+            yield by_label[table.table], table.classes
 
 
 def _is_personal(entry: ColumnEntry) -> bool:

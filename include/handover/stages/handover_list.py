@@ -11,12 +11,11 @@ import hashlib
 from collections.abc import Sequence
 from datetime import date, timedelta
 
-from handover.errors import CaseInvalid, NotReady, VerificationFailed
+from handover.errors import NotReady, VerificationFailed
 from handover.evidence.digest import token
 from handover.evidence.handover_list import list_files
 from handover.evidence.ledger import Entry
 from handover.law.dates import after, plausible_start
-from handover.law.packs import load_packs, select
 from handover.model.backup import BackupIndex, ObjectRef
 from handover.model.figures import Figures
 from handover.model.handover_list import Duration, HandoverList, ListedTable, Volume
@@ -30,6 +29,7 @@ from handover.stages.context import Context
 from handover.stages.expectations import target_faults
 from handover.stages.facts import legal_day
 from handover.stages.handover_entries import LIST, current_list
+from handover.stages.ledger_rules import retention_rule
 from handover.stages.tally import TOKEN_LENGTH, reconciliation_faults, source_figures
 from handover.stages.units import OBJECTS, unit_of
 
@@ -58,21 +58,6 @@ def make_list(context: Context) -> HandoverList | None:
 
 def _unnumbered(made: HandoverList) -> HandoverList:
     return made.model_copy(update={"edition": 0})
-
-
-def retention_rule(context: Context, archive: Archive, ledger: LedgerHandover) -> RetentionRule:
-    """Return the rule that says how long an archive is kept; raises CaseInvalid when it does not say."""
-    labels = context.case.policy or (ledger.pack,)
-    packs = {pack.label: pack for pack in select(load_packs(context.settings.policies), labels, legal_day())}
-    rule = packs[ledger.pack].retention.get(archive.rule)
-    is_for_archives = rule and (rule.permanent or (rule.period and rule.trigger == "fiscal_year"))
-    if rule is None or not is_for_archives:
-        raise CaseInvalid(
-            f"ledger: archive {archive.code}: {archive.rule} is no rule of {ledger.pack} that keeps "
-            "archives from the end of a fiscal year",
-            hint="name one of its retention rules, R01 for vouchers, R02 for books, and start a new run",
-        )
-    return rule
 
 
 def target_tally(context: Context, generation: int) -> Entry:

@@ -20,6 +20,7 @@ from handover.postgres.types import Servers
 from handover.stages.context import Context
 from handover.stages.estimating import check_space
 from handover.stages.expectations import check_expectations
+from handover.stages.ledger_rules import check_ledger
 
 _UNREACHABLE = "unreachable:"
 
@@ -122,6 +123,7 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
         *check_space(context, source),
         *check_reconciliation(source, context.case.reconciliation, schemas),
         *check_expectations(context, source),
+        *check_ledger(context),
         *(check_freezing(source, schemas) if context.case.cutover.freeze else ()),
     ]
 
