@@ -342,7 +342,8 @@ def test_an_acknowledged_key_stays_behind_and_its_columns_move(world: Runner) ->
         "INSERT INTO other.a SELECT id FROM s.person;"
         'ALTER TABLE s.person ADD CONSTRAINT "leaving it" FOREIGN KEY (id) REFERENCES other.a;'
         """COMMENT ON CONSTRAINT "leaving it" ON s.person IS 'goes with it';"""
-        "CREATE TABLE s.child (id int PRIMARY KEY REFERENCES s.person); INSERT INTO s.child SELECT id FROM s.person",
+        "CREATE TABLE s.child (id int PRIMARY KEY REFERENCES s.person);"
+        "INSERT INTO s.child SELECT id FROM s.person",
     )
     transferred(world.open(acknowledge=["key-leaves-scope:s.person.leaving it"]))
     with psycopg.connect(world.urls["dst"]) as target:

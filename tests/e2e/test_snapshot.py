@@ -19,8 +19,8 @@ from handover.postgres.ordering import ends, ordered_rows
 from handover.stages.backup import backup_lane
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan, read_bounds
-from handover.stages.sealing import seal_backup
 from handover.stages.reading import snapshot_session
+from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, wait_for_state
 
 ACCOUNTS = 300

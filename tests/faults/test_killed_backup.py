@@ -15,8 +15,8 @@ from handover.stages.backup import abandon_backup, backup_lane
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan
-from handover.stages.sealing import seal_backup
 from handover.stages.reading import snapshot_session
+from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, latest_state, wait_for_state
 
 

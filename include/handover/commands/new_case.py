@@ -49,7 +49,7 @@ reconciliation: {{}}
 # approvals:
 #   execute: {{approvers: [approver, supervisor], count: 2, expires_hours: 72}}
 #   accept: {{approvers: [receiver]}}
-# Policy packs whose gates are asked, a scope, classes of rows, consents and the matter that the gates look at:
+# Policy packs whose gates are asked, a scope, classes of rows, consents, the matter that the gates look at:
 # demo-transfer.yaml shows and explains each. Without a policy no gate is asked, and the ledger says so.
 # policy: [cn-pipl@2026.11]
 """

@@ -22,8 +22,16 @@ from handover.postgres.session import PINNED
 FORMAT = "handover.verification.v1"
 # What a run does after it was closed for the first time, when it goes on and is not yet closed again.
 _WORK = frozenset(
-    ("verified", "migrated", "restore-tested", "expectations-checked", "tallied", "reconciled")
-    + ("source-rechecked", "handover-list")
+    {
+        "verified",
+        "migrated",
+        "restore-tested",
+        "expectations-checked",
+        "tallied",
+        "reconciled",
+        "source-rechecked",
+        "handover-list",
+    }
 )
 _STEPS = (
     ("opened", "run-opened"),
