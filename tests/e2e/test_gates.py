@@ -79,6 +79,18 @@ def test_somebody_who_comes_along_without_consent_blocks(company: Runner) -> Non
     assert "Take persons without separate consent out" in error.message
 
 
+def test_a_map_that_leads_to_nobody_leaves_persons_unknown_and_blocks(company: Runner) -> None:
+    datamap = data_map()
+    for dataset in datamap["datasets"]:
+        dataset["subject"] = []
+    context = open_lawful(company)
+    write_map(company.home, datamap)
+    made = planned(context)
+    assert made.scope is not None
+    assert (made.scope.persons, made.scope.facts) == ({}, {})
+    assert {"P15", "P23", "P31"} <= set(blocked(context).data["gates"])
+
+
 def test_consents_that_nobody_recorded_block(company: Runner) -> None:
     context = open_lawful(company, consents=[])
     planned(context)

@@ -215,3 +215,15 @@ def test_a_rule_that_keeps_no_archives_is_refused_before_anything_is_planned(
     with pytest.raises(PreflightFailed, match="ledger-rule:KJ-ZB"):
         inventory(context)
     assert not context.entries("inventory")
+
+
+def test_persons_of_a_table_that_stays_outside_count_as_concerned(runner: Runner) -> None:
+    generate(runner.urls["src"], rows=1_000, seed=3)
+    context = opened(runner)
+    inventory(context)
+    made = plan(context)
+    everybody = ask(context.source, "SELECT count(*) FROM lending.customers")[0][0]
+    assert made.scope is not None
+    assert made.scope.persons == {"lending.customers": (everybody, everybody)}
+    asked = {one.gate for one in judge(context, "execution") if one.state == "pass"}
+    assert {"P15", "P18", "P28", "P30"} <= asked

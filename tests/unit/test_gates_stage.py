@@ -180,6 +180,7 @@ def told(
     facts: dict[str, int] | None = None,
     classes: list[dict[str, Any]] | None = None,
     transaction: str = "asset_transfer",
+    scope: dict[str, Any] | None = None,
     **matter: Any,
 ) -> DataFacts:
     case = Case.model_validate(
@@ -188,6 +189,8 @@ def told(
             "transaction": transaction,
             "matter": {**lawful_matter(), **matter},
             "classes": classes or [],
+            "source": {**CASE["source"], "large_objects": False},  # type: ignore[dict-item]
+            "scope": scope,
         }
     )
     by_table = {label: one for one in case.classes for label in [t.label for t in one.tables]}
@@ -198,12 +201,12 @@ def told(
         found = {"name": one.name if one else label, "rows": number, **end}
         tables.append({"table": label, "owned": number, "needed": 0, "total": 10, "keys_digest": "",
                        "classes": [found]})  # fmt: skip
-    scope = PlannedScope.model_validate({
+    planned = PlannedScope.model_validate({
         "tables": tables, "persons": {"s.person": (8, 7)},
         "facts": {"handler_persons": 10, "withdrawn": 0} if facts is None else facts,
     })  # fmt: skip
     plan = make_plan(
-        case, catalog(), schema_digest="", bounds_digest="", groups={}, same_major=True, scope=scope
+        case, catalog(), schema_digest="", bounds_digest="", groups={}, same_major=True, scope=planned
     )
     return data_facts(case, plan, DataMap.model_validate(datamap or data_map()), packs(), legal_day())
 
@@ -222,12 +225,16 @@ def test_what_leaves_is_every_personal_column_of_what_is_copied() -> None:
     assert found.transforms == ()
 
 
-def test_a_data_set_without_rows_in_scope_does_not_leave() -> None:
-    found = told(rows={"s.person": 7, "s.loan": 0})
+def test_a_data_set_leaves_unless_the_scope_leaves_it_out_whatever_rows_it_has_today() -> None:
+    rows = {"s.person": 7, "s.loan": 0}
+    roots = [{"table": "s.person", "where": "branch = 1"}]
+    left_out = {"roots": roots, "decided": [{"table": "s.loan", "rows": "none"}]}
+    assert {one.data_set for one in told(rows=rows).outgoing or ()} == {"s.person", "s.loan"}
+    found = told(rows=rows, scope=left_out)
     assert {one.data_set for one in found.outgoing or ()} == {"s.person"}
     assert found.sensitive_persons == 7  # by the identity number
-    assert told(rows={"s.loan": 0}).sensitive_persons == 0
-    assert told(rows={"s.loan": 0}).copied_persons == 0
+    assert told(rows={"s.loan": 0}, scope=left_out).sensitive_persons == 0
+    assert told(rows={"s.loan": 0}, scope=left_out).copied_persons == 0
 
 
 def test_purposes_are_the_recipients_where_the_case_says_so() -> None:

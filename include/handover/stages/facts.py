@@ -59,12 +59,15 @@ def count_facts(
 
     ``in_scope`` gives the condition on the alias ``t`` that a row of a table is in scope; ``considered``, by
     the label of a root's table, that the roots name it, whoever consents. A fact that is not
-    known of each table with persons in scope is left out.
+    known of each table with persons in scope is left out; all are when the map leads to no table of persons.
     """
+    counted = person_tables(datamap)
+    if not counted and any(map(_has_persons, datamap.datasets)):
+        return {}, {}  # the map leads to nobody, although what it names is somebody's
     by_table = {one.person.label: one for one in tests}
     persons: dict[str, tuple[int, int]] = {}
     facts: dict[str, int] = dict.fromkeys(("handler_persons", *OF_PERSONS), 0)
-    for person in person_tables(datamap):
+    for person in counted:
         context.honour_stop()
         label = person.table.label
         counting = PersonCount(connection, person, _years_before(legal_day(), CHILD_YEARS))

@@ -79,7 +79,13 @@ class Scoping:
         return count_facts(self.context, self.connection, datamap, self.inside, considered, self.consents)
 
     def inside(self, table: TableName) -> sql.Composable:
-        """Return the condition on the alias ``t`` that a row of a table, or a partition, is in scope."""
+        """Return the condition on the alias ``t`` that a row of a table, or a partition, is in scope.
+
+        A table outside the schemas is none that moves. A data map names it because rows that move lead to
+        the persons there, and nobody has looked to which of them: all of them count.
+        """
+        if (table.schema_name, table.name) not in self.graph.places:
+            return EVERY_ROW
         return self.condition(*self.graph.place(table))
 
     def _refuse_types_without_target(self) -> None:
