@@ -18,6 +18,7 @@ from fastapi.responses import PlainTextResponse, RedirectResponse
 
 from handover.errors import HandoverError
 from handover.settings import Settings
+from handover.stages.plan_page import read_plan
 from handover.stages.report import Report, places, read_report
 from handover_airflow.links import DAG
 
@@ -49,7 +50,7 @@ async def guard(request: Request, answer: Callable[[Request], Awaitable[Response
 @app.exception_handler(HandoverError)
 async def unavailable(_: Request, error: HandoverError) -> Response:
     """Say what is in the way, with the remedy; such a message never quotes a row."""
-    log.error("a report could not be made: %s: %s", type(error).__name__, error)
+    log.error("a page could not be made: %s: %s", type(error).__name__, error)
     return PlainTextResponse(f"{type(error).__name__}: {error}", status_code=503)
 
 
@@ -63,24 +64,48 @@ def report_json(case: str, run: str) -> Response:
 def report_page(case: str, run: str) -> Response:
     """Return the page."""
     report = _report(case, run)
-    policy = f"{report.policy}; frame-ancestors 'self'"
-    return Response(report.html, media_type="text/html", headers={"Content-Security-Policy": policy})
+    return _page(report.html, report.policy)
+
+
+@app.get("/runs/{case}/{run}/plan")
+def plan_page(case: str, run: str) -> Response:
+    """Return the plan in force."""
+    found = read_plan(Settings.load(), case, run)
+    if found is None:
+        raise HTTPException(404, "the ledger holds no such plan; it is there once the task plan is done")
+    return _page(found.html, found.policy)
 
 
 @app.get("/dag-runs/{run_id}")
 def report_of_dag_run(run_id: str) -> Response:
-    """Lead from a DAG run to its report; each case has at most one run under an id."""
-    found = places(Settings.load(), run_id)
-    if not found:
-        _unknown()
-    case, run = found[-1]
-    return RedirectResponse(f"../runs/{quote(case, safe='')}/{quote(run, safe='')}", status_code=302)
+    """Lead from a DAG run to its report."""
+    return RedirectResponse(f"../{_place(run_id)}", status_code=302)
+
+
+@app.get("/dag-runs/{run_id}/plan")
+def plan_of_dag_run(run_id: str) -> Response:
+    """Lead from a DAG run to its plan."""
+    return RedirectResponse(f"../../{_place(run_id)}/plan", status_code=302)
 
 
 @app.get("/{anything:path}")
 def nothing_else(anything: str) -> Response:
     """Refuse what is not there, only after the login."""
     _unknown()
+
+
+def _page(html: bytes, policy: str) -> Response:
+    headers = {"Content-Security-Policy": f"{policy}; frame-ancestors 'self'"}
+    return Response(html, media_type="text/html", headers=headers)
+
+
+def _place(run_id: str) -> str:
+    """Return where the run of a DAG run is; each case has at most one under an id."""
+    found = places(Settings.load(), run_id)
+    if not found:
+        _unknown()
+    case, run = found[-1]
+    return f"runs/{quote(case, safe='')}/{quote(run, safe='')}"
 
 
 def _report(case: str, run: str) -> Report:

@@ -8,6 +8,7 @@ from typing import Any
 from airflow.sdk.plugins_manager import AirflowPlugin
 
 from handover_airflow.links import PREFIX, REPORT, ReportLink, address
+from handover_airflow.plan_link import PlanLink
 
 Message = MutableMapping[str, Any]
 
@@ -22,7 +23,10 @@ async def pages(
 
 
 class HandoverPlugin(AirflowPlugin):
-    """The verification report: its pages, a tab on every DAG run, a link on every task of a transfer."""
+    """The verification report: its pages, a tab on every DAG run, a link on every task of a transfer.
+
+    And the plan: its page, a link on the tasks that make and judge it.
+    """
 
     name = "handover"
     fastapi_apps = [{"app": pages, "url_prefix": f"/{PREFIX}", "name": "Handover"}]  # noqa: RUF012
@@ -34,4 +38,4 @@ class HandoverPlugin(AirflowPlugin):
             "url_route": "handover-report",
         }
     ]
-    global_operator_extra_links = [ReportLink()]  # noqa: RUF012
+    global_operator_extra_links = [ReportLink(), PlanLink()]  # noqa: RUF012

@@ -5,14 +5,18 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, Request, expect
+from playwright.sync_api import Browser, Locator, Page, Request, expect
 
 from fixtures.demo import Demo
-from fixtures.reports import Book, equal_run, result
+from fixtures.reports import Book, equal_run, lawful_run, result, verdict
+from handover.evidence.plan_text import plan_markdown
 from handover.evidence.report import write_report
+from handover.evidence.report_plan import plan_html
+from unit.test_plan_text import BLOCKED, scoped
 
 HOSTILE = "<img src=x onerror=\"document.title='taken'\">"
 REPORT = "Verification report 核验报告"
+PLAN = "Plan 计划"
 
 
 class Visit:
@@ -42,8 +46,8 @@ def language(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
 
-def save(folder: Path, book: Book) -> Path:
-    path = folder / "verification.html"
+def save(folder: Path, book: Book, name: str = "verification.html") -> Path:
+    path = folder / name
     path.write_bytes(write_report(book.entries)["verification.html"])
     return path
 
@@ -56,6 +60,24 @@ def faulty() -> Book:
     )
     book.checked("target", result("own", 3), result("kept", 2)).reconciled("s.loan.amount: 1.10 became 1.1")
     return book.failed(f"s.{HOSTILE} differs\nHINT: repair").closed("s.loan differs")
+
+
+def blocked() -> Book:
+    """A run that gates hold up, with every state of a verdict and every kind of answer."""
+    states = [verdict("B1", "block"), verdict("C1", "block", "C"), verdict("W1", "warn", "W"), verdict("P1")]
+    book = lawful_run().judged(*states, verdict(HOSTILE, "block"), verdict("N1", "not_applicable"))
+    book.asked("accept", "3" * 64).answered("refused", reason=HOSTILE).answered("answer-rejected")
+    return book.rechecked(scope=[f"s.{HOSTILE}: row with id = 3 came into scope"])
+
+
+def save_plan(folder: Path) -> Path:
+    path = folder / "plan.html"
+    path.write_text(plan_html(plan_markdown(scoped([BLOCKED], title=HOSTILE)), "case-1", "run-1"))
+    return path
+
+
+def _gate(page: Page, name: str) -> Locator:
+    return page.locator("#gates .verdicts tbody th", has_text=name)
 
 
 @pytest.fixture
@@ -81,6 +103,39 @@ def test_the_file_reads_without_a_network(
     offline.page.screenshot(path=pictures / f"report-{language}-{theme}.png", full_page=True)
     assert offline.complaints == []
     assert offline.requests == [path.as_uri()]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_gates_scope_and_answers_read_without_a_network(
+    offline: Visit, tmp_path: Path, pictures: Path, theme: str
+) -> None:
+    page = offline.page
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page.goto(f"{save(tmp_path, blocked()).as_uri()}#both")
+    expect(_gate(page, "B1")).to_be_visible()
+    expect(_gate(page, "P1")).to_be_hidden()
+    page.locator("#gates").get_by_text("Gates that passed").click()
+    expect(_gate(page, "P1")).to_be_visible()
+    expect(page.locator("#answers tbody tr")).to_have_count(4)
+    page.get_by_label("Filter").first.fill("disputed")
+    expect(page.locator("#tables-in-scope tbody tr").locator("visible=true")).to_have_count(1)
+    page.screenshot(path=pictures / f"report-gates-{theme}.png", full_page=True)
+    assert offline.complaints == []
+    assert len(offline.requests) == 1
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_the_plan_reads_without_a_network(offline: Visit, tmp_path: Path, pictures: Path, theme: str) -> None:
+    page = offline.page
+    page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+    page.goto(save_plan(tmp_path).as_uri())
+    expect(page.get_by_role("heading", level=1)).to_have_text("计划 / Plan: test-transfer")
+    expect(page.get_by_text(HOSTILE).first).to_be_visible()
+    expect(page.get_by_role("cell", name="取得同意")).to_be_visible()
+    assert page.locator("img").count() == 0
+    page.screenshot(path=pictures / f"plan-{theme}.png", full_page=True)
+    assert offline.complaints == []
+    assert len(offline.requests) == 1
 
 
 def test_hostile_names_are_only_text(offline: Visit, tmp_path: Path) -> None:
@@ -130,8 +185,20 @@ def test_two_thousand_tables_stay_usable(offline: Visit, tmp_path: Path) -> None
 def test_nothing_runs_out_of_the_page(offline: Visit, tmp_path: Path, width: int) -> None:
     long_names = equal_run("x" * 60, "表" * 20, "a b " * 15)
     offline.page.set_viewport_size({"width": width, "height": 800})
-    offline.page.goto(save(tmp_path, long_names).as_uri())
-    assert offline.page.evaluate("document.documentElement.scrollWidth") <= width
+    pages = [save(tmp_path, long_names), save(tmp_path, blocked(), "blocked.html"), save_plan(tmp_path)]
+    for path in pages:
+        offline.page.goto(path.as_uri())
+        assert offline.page.evaluate("document.documentElement.scrollWidth") <= width
+
+
+def test_what_is_folded_is_printed_too(offline: Visit, tmp_path: Path, pictures: Path) -> None:
+    page = offline.page
+    page.goto(f"{save(tmp_path, blocked()).as_uri()}#both")
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    expect(_gate(page, "P1")).to_be_visible()
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(_gate(page, "P1")).to_be_hidden()
+    page.pdf(path=pictures / "report-gates.pdf", format="A4")
 
 
 def test_it_prints_on_paper(offline: Visit, tmp_path: Path, pictures: Path) -> None:
@@ -148,9 +215,14 @@ def test_contrast_is_enough_to_read(offline: Visit, tmp_path: Path) -> None:
     measure = (Path(__file__).parent / "contrast.js").read_text()
     for theme in ("light", "dark"):
         offline.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
-        for book in (faulty(), equal_run(), Book().opened().planned("loan")):
+        for book in (faulty(), equal_run(), blocked(), Book().opened().planned("loan")):
             offline.page.goto(save(tmp_path, book).as_uri())
+            offline.page.evaluate(
+                "document.querySelectorAll('details').forEach((list) => { list.open = true; })"
+            )
             assert offline.page.evaluate(measure) == []
+        offline.page.goto(save_plan(tmp_path).as_uri())
+        assert offline.page.evaluate(measure) == []
 
 
 def test_a_tab_of_the_run_shows_the_report(demo: Demo, page: Page, pictures: Path) -> None:
@@ -173,6 +245,33 @@ def test_a_verify_task_links_to_the_report(demo: Demo, page: Page) -> None:
 def test_the_page_in_airflow_is_quiet_and_keeps_to_itself(demo: Demo, page: Page) -> None:
     visit = Visit(page.context.new_page())
     address = f"/handover/runs/demo-transfer/{demo.run}"
+    visit.page.goto(address)
+    expect(visit.page.get_by_role("heading", level=1)).to_be_visible()
+    assert visit.complaints == []
+    assert [url.removeprefix(demo.settings["AIRFLOW_URL"]) for url in visit.requests] == [address]
+    visit.page.close()
+
+
+@pytest.mark.parametrize("task", ["plan", "gates"])
+def test_the_tasks_plan_and_gates_link_to_the_plan(demo: Demo, page: Page, pictures: Path, task: str) -> None:
+    page.goto(f"/dags/transfer/runs/{demo.run}/tasks/{task}/details")
+    page.get_by_role("link", name=PLAN).click()
+    page.wait_for_url(re.compile(f"/handover/runs/demo-transfer/{demo.run}/plan$"))
+    expect(page.get_by_role("heading", level=1)).to_have_text("计划 / Plan: demo-transfer")
+    page.screenshot(path=pictures / "plan-in-airflow.png")
+    page.get_by_role("link", name="Verification report").click()
+    expect(page.locator("body")).to_have_class("equal")
+
+
+def test_another_task_has_no_link_to_the_plan(demo: Demo, page: Page) -> None:
+    page.goto(f"/dags/transfer/runs/{demo.run}/tasks/seal/details")
+    expect(page.get_by_role("link", name=REPORT).last).to_be_visible()
+    expect(page.get_by_role("link", name=PLAN)).to_have_count(0)
+
+
+def test_the_plan_in_airflow_is_quiet_and_keeps_to_itself(demo: Demo, page: Page) -> None:
+    visit = Visit(page.context.new_page())
+    address = f"/handover/runs/demo-transfer/{demo.run}/plan"
     visit.page.goto(address)
     expect(visit.page.get_by_role("heading", level=1)).to_be_visible()
     assert visit.complaints == []

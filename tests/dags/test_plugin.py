@@ -16,6 +16,7 @@ from handover.evidence import verifier
 from handover.settings import REPOSITORY, read_env_file
 
 REPORT = "Verification report 核验报告"
+PLAN = "Plan 计划"
 PAGES = ("/runs/demo-transfer/{run}", "/runs/demo-transfer/{run}.json", "/dag-runs/{run}")
 ANYTHING = ("/", "/docs", "/redoc", "/openapi.json", "/runs", "/runs/a/b", "/dag-runs/absent", "/static/x.js")
 
@@ -122,7 +123,7 @@ def test_every_answer_is_private_and_harmless(demo: Demo, auditor: str, path: st
 def test_a_mapped_verify_task_and_a_plain_one_link_to_the_report(demo: Demo) -> None:
     for task in ("verify/links?map_index=0", "verify_objects/links"):
         links = demo.api("GET", f"/api/v2/dags/transfer/dagRuns/{demo.run}/taskInstances/{task}")
-        assert links["extra_links"] == {REPORT: f"handover/dag-runs/{demo.run}"}
+        assert links["extra_links"] == {PLAN: None, REPORT: f"handover/dag-runs/{demo.run}"}
 
 
 def test_airflow_loaded_one_plugin_without_errors(demo: Demo, auditor: str) -> None:

@@ -34,8 +34,9 @@ EDGES = {
     "verify_objects": {"recheck", "recheck_objects", "close"},
     "reconcile": {"recheck", "recheck_objects", "close"},
     "expectations": {"recheck", "recheck_objects", "close"},
-    "recheck": {"accept.rounds", "close"},
-    "recheck_objects": {"accept.rounds", "close"},
+    "recheck": {"handover_list", "close"},
+    "recheck_objects": {"handover_list", "close"},
+    "handover_list": {"accept.rounds", "close"},
     "accept.rounds": {"accept.yes_1"},
     "accept.yes_1": {"close"},
     "close": set(),
@@ -54,6 +55,7 @@ TARGET = {
     "verify_objects",
     "reconcile",
     "expectations",
+    "handover_list",
 }
 # They write to the ledger and the vault; at most a DROP SCHEMA to the target. A full pool must not keep
 # them from telling the holder that it may let go, or a person how the run ended.

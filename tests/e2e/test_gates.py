@@ -24,12 +24,15 @@ from fixtures.lawful import (
 )
 from fixtures.runs import Runner
 from handover.cli import main
-from handover.errors import CaseInvalid, DataMapInvalid, GateBlocked, NotReady, PolicyInvalid
+from handover.errors import CaseInvalid, DataMapInvalid, GateBlocked, LateChanges, NotReady, PolicyInvalid
 from handover.postgres.session import connect
 from handover.settings import REPOSITORY
 from handover.stages.consents import consents_of
 from handover.stages.context import Context
-from handover.stages.gates import gate_faults, impact_text, judge, require_gates, require_passed
+from handover.stages.freezing import freeze_source
+from handover.stages.gates import gate_faults, impact_text, judge, require_gates
+from handover.stages.hearings import require_passed
+from handover.stages.snapshot import hold_snapshot
 
 Change = Callable[[dict[str, Any]], None]
 
@@ -391,3 +394,51 @@ def test_a_table_of_persons_has_its_consents_in_one_place(company: Runner) -> No
         pytest.raises(CaseInvalid, match=r"consents\.1\.person: s\.person has consents on record already"),
     ):
         consents_of(context, source)
+
+
+def test_a_hearing_opens_only_what_it_was_about(company: Runner) -> None:
+    """Of another plan, or from before the backup, it counts no more; clearing the task asks about now."""
+    context = open_lawful(company)
+    runs.backed_up(context)
+    with pytest.raises(NotReady, match="gates have not been passed"):
+        require_passed(context)
+    require_gates(context)
+    require_passed(context)
+    _in_table(company, 3)
+    with pytest.raises(GateBlocked, match=r"data\.withdrawn is 1"):
+        judge(context, "execution")
+    other = open_lawful(company, run="planned-twice")
+    planned(other)
+    run_sql(company.urls["src"], "INSERT INTO s.loan VALUES (11, 1, 5)")
+    judge(other, "execution")
+    require_passed(other)
+    runs.plan(other)
+    with pytest.raises(NotReady, match="gates have not been passed"):
+        require_passed(other)
+
+
+@pytest.mark.parametrize("stage", [freeze_source, hold_snapshot])
+def test_without_gates_passed_nothing_is_frozen_or_read(
+    company: Runner, stage: Callable[[Context], object]
+) -> None:
+    context = open_lawful(company, cutover={"freeze": True})
+    planned(context)
+    with pytest.raises(NotReady, match="gates have not been passed"):
+        stage(context)
+    run_sql(company.urls["src"], "INSERT INTO s.loan VALUES (11, 1, 5)")
+    assert context.entries("snapshot-exported", "source-frozen") == []
+
+
+def test_persons_whose_consents_nobody_can_look_up_any_more_do_not_leave(company: Runner) -> None:
+    """The backup holds them, the source does not: it was restored, or they were erased there on request."""
+    context = open_lawful(company)
+    runs.backed_up(context)
+    run_sql(
+        company.urls["src"],
+        "DELETE FROM s.consent WHERE person_id = 3; DELETE FROM s.loan WHERE person_id = 3;"
+        "DELETE FROM s.person WHERE id = 3",
+    )
+    with pytest.raises(LateChanges, match=r"s\.person: 7 persons were backed up, 6 of them are there now"):
+        require_gates(context)
+    with pytest.raises(NotReady, match="gates have not been passed"):
+        require_passed(context)

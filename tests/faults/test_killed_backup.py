@@ -8,14 +8,16 @@ import pytest
 
 from fixtures.child import start
 from fixtures.contents import contents, contents_seen_by, run_sql
-from fixtures.runs import Runner, filled
+from fixtures.runs import Runner, backed_up, filled
 from handover.errors import NotReady, SnapshotLost
 from handover.model.backup import BackupIndex
 from handover.stages.backup import abandon_backup, backup_lane
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
+from handover.stages.migrate import prepare_target
 from handover.stages.plan import plan
 from handover.stages.reading import snapshot_session
+from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot, latest_state, wait_for_state
 
@@ -220,3 +222,34 @@ def test_sealing_waits_while_a_lost_holder_is_replaced(world: Runner) -> None:
             sealing.done()
         second.done()
     check_index(context, seal_backup(context), generation=2)
+
+
+def test_another_plan_ends_what_is_being_read_by_the_one_before(world: Runner) -> None:
+    """Else the groups of two plans, cut at other bounds, would make one backup that lacks rows."""
+    context = planned(world)
+    with ThreadPoolExecutor(1) as pool:
+        holder = pool.submit(hold_snapshot, context)
+        first = wait_for_state(context)
+        plan(context)
+        assert latest_state(context) == first, "the same plan again"
+        run_sql(world.urls["src"], "CREATE TABLE s.more AS SELECT 1 AS n")
+        inventory(context)
+        plan(context)
+        with pytest.raises(NotReady, match="no snapshot was exported"):
+            latest_state(context)
+        try:
+            with pytest.raises(SnapshotLost, match="another plan was made"):
+                holder.result(timeout=20)
+        finally:
+            abandon_backup(context)
+
+
+def test_a_plan_that_came_after_the_seal_is_not_what_was_backed_up(world: Runner) -> None:
+    context = world.open()
+    backed_up(context)
+    restore_test(context)
+    body = context.last("plan", "plan").body
+    late = {**body, "plan": {**body["plan"], "schema_digest": "00" * 32}}
+    context.record("plan", late)
+    with pytest.raises(NotReady, match="the backup was made by another plan"):
+        prepare_target(context)

@@ -9,6 +9,7 @@ import psycopg
 import pytest
 from psycopg.conninfo import make_conninfo
 
+from fixtures.lawful import NONE, data_map, write_map
 from fixtures.runs import Runner
 from handover.errors import CaseInvalid, HandoverError, LedgerRefused, NotReady
 from handover.model.case import Case, parse_case
@@ -81,6 +82,18 @@ def test_what_may_be_sensitive_needs_two_whatever_the_case_says(runner: Runner) 
     run = planned(runner, {**APPROVALS, "execute": {"approvers": ["first", "second"], "count": 1}})
     say(run, "first")
     assert is_shut(run)
+
+
+def test_a_data_map_that_was_changed_after_planning_does_not_make_one_enough(runner: Runner) -> None:
+    run = planned(runner, {**APPROVALS, "execute": {"approvers": ["first", "second"], "count": 1}})
+    one = {"table": "s.a|b <i>", "purpose": "tests", "origin": "tests", "columns": {"id": NONE}}
+    write_map(runner.home, {**data_map(), "datasets": [one]})  # nothing in it is sensitive
+    run = replace(run, settings=replace(run.settings, datamaps=runner.home / "datamaps"))
+    say(run, "first")
+    assert is_shut(run)
+    plan(run)
+    say(run, "first")
+    assert not is_shut(run)
 
 
 LATE = timedelta(hours=72)

@@ -340,3 +340,9 @@ def test_new_columns_are_named() -> None:
         "column s.loan.id was integer, is bigint now",
     ]
     assert new_columns(before, catalog())[0] == "table s.loan is gone"
+
+
+def test_a_personal_table_that_leads_to_nobody_leaves_the_persons_unknown() -> None:
+    datamap = data_map()
+    datamap["datasets"][1]["subject"] = []
+    assert (told().persons, told(datamap).persons) == (7, None)

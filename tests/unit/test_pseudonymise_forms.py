@@ -190,6 +190,19 @@ def test_what_counts_as_valid_is_one_number_and_no_other(source: Space, image: S
         assert (space.unrank(again[good], signs[good]) == signs[good]).all()
 
 
+@pytest.mark.parametrize("source, image", PAIRS)
+def test_only_pseudonyms_have_a_number_behind_them(source: Space, image: Space) -> None:
+    """There are more places for pseudonyms than numbers: a text in one that was never given is none."""
+    places = np.random.default_rng(5).integers(0, image.size, 20_000, dtype=np.uint64)
+    texts = image.unrank(places, np.full((len(places), image.width), ord("1"), np.uint8))
+    disguise = forms.Disguise(b"k" * 32, source, image)
+    numbers_behind, known = disguise.undo(texts)
+    assert known.mean() == pytest.approx(source.size / image.size, abs=0.02)
+    again, good = disguise.apply(numbers_behind)
+    assert good.all()
+    assert (again == texts[known]).all()
+
+
 def test_a_disguise_that_cannot_keep_apart_is_refused() -> None:
     (wide, _), *_ = forms.spaces("identity", True)
     (narrow, _), *_ = forms.spaces("uscc", True)

@@ -8,10 +8,12 @@ from pydantic import ValidationError
 
 from fixtures.pseudonyms import OTHER_CASE_KEY, domain_key
 from handover.pseudonymise.blurring import Constant, Drop, Generalise, Mask, Noise, Null, Shift
+from handover.pseudonymise.cells import Cells
 from handover.pseudonymise.domains import WRITINGS, Domain
 from handover.pseudonymise.replacing import Choice, Fpe, Permute, Token
 from handover.pseudonymise.strategies import STRATEGIES
 from handover.pseudonymise.strategy import Room, Strategy
+from handover.pseudonymise.wholes import wholes
 
 KEY = domain_key()
 
@@ -240,6 +242,14 @@ def test_a_permutation_keeps_its_range_and_counts_what_is_outside() -> None:
     assert sorted(map(str, codes)) == [f"{n:04d}" for n in range(10_000)]
 
 
+def test_whole_numbers_are_read_as_postgresql_writes_them() -> None:
+    values = ["0", "-1", "9" * 18, "-" + "9" * 18, "9" * 19, "1" + "0" * 18, "00", "-0", "+1", "-", "1.0", ""]
+    numbers, good = wholes(Cells.of(text(*values, None)))
+    assert good.tolist() == [True] * 4 + [False] * 9
+    assert numbers[:4].tolist() == [0, -1, 10**18 - 1, 1 - 10**18]
+    assert wholes(Cells.of(text("007", "7", "-07", "0a7")), 3)[1].tolist() == [True, False, False, False]
+
+
 def test_large_permutations_are_one_to_one() -> None:
     values = [str(number) for number in (*range(-500, 500), 10**17, -(10**17), 10**18 - 1, 1 - 10**18)]
     strategy = Permute(low=1 - 10**18, high=10**18 - 1)
@@ -267,6 +277,7 @@ GENERALISED = {
     "year": (Generalise(to="year"), "2000-02-29", "2000-01-01"),
     "first year": (Generalise(to="year"), "0001-05-05", "0001-01-01"),
     "no day": (Generalise(to="year"), "1990-02-30", None),
+    "the day after a month's last": (Generalise(to="year"), "1990-02-29", None),
     "infinity": (Generalise(to="year", fallback="1900-01-01"), "infinity", "1900-01-01"),
     "before Christ": (Generalise(to="month"), "0044-03-15 BC", None),
     "age": (Generalise(to="age_band", on=date(2025, 3, 7)), "1985-03-07", "40-49"),

@@ -16,6 +16,7 @@ from handover.evidence.entry import Entry
 from handover.evidence.expected import PENDING, expectations, faults
 from handover.evidence.history import History
 from handover.evidence.report_html import verification_html
+from handover.evidence.report_law import law
 from handover.evidence.uncompared import not_compared
 from handover.postgres.session import PINNED
 
@@ -66,7 +67,8 @@ def verification_document(entries: Iterable[Entry]) -> dict[str, Any]:
     listed = tables(history, found)
     expected = expectations(history)
     reconciled = _reconciliation(history)
-    findings = _findings(history, found, expected, reconciled)
+    legal = law(history)
+    findings = _findings(history, found, expected, reconciled, legal["recheck"])
     status, reasons = _status(history)
     return {
         "format": FORMAT,
@@ -75,6 +77,7 @@ def verification_document(entries: Iterable[Entry]) -> dict[str, Any]:
         "reasons": reasons,
         "verdict": _verdict(status, findings, found, history, expected),
         "findings": findings,
+        **legal,
         "totals": totals(listed, found),
         "steps": [{"step": s, "at": history.at(kind)} for s, kind in _STEPS if history.all(kind)],
         "how": _how(history),
@@ -138,7 +141,11 @@ def _verdict(
 
 
 def _findings(
-    history: History, found: list[dict[str, Any]], expected: dict[str, Any], reconciled: dict[str, Any]
+    history: History,
+    found: list[dict[str, Any]],
+    expected: dict[str, Any],
+    reconciled: dict[str, Any],
+    recheck: dict[str, Any],
 ) -> list[dict[str, str]]:
     rows = [line for c in found if c["state"] == DIFFERENT for line in c["differences"]]
     return [
@@ -146,15 +153,8 @@ def _findings(
         *({"area": "target", "text": line} for line in rows),
         *({"area": "expectations", "text": line} for line in faults(expected)),
         *({"area": "reconciliation", "text": line} for line in reconciled.get("differences", ())),
-        *({"area": "source", "text": line} for line in _late_changes(history)),
+        *({"area": "source", "text": line} for line in recheck.get("changes", ())),
     ]
-
-
-def _late_changes(history: History) -> list[str]:
-    """Return what the latest look at each part of the source found changed since the backup."""
-    looks = [e.body for e in history.all("source-rechecked") if e.body["generation"] == history.generation]
-    latest = {look["unit"]: look["differences"] for look in looks}
-    return [str(line) for differences in latest.values() for line in differences]
 
 
 def _restore_test(history: History) -> dict[str, Any]:

@@ -19,7 +19,8 @@ from handover.evidence.charts import figure_bars, largest_tables
 from handover.evidence.expected import FAULTS, OWN
 
 _FOLDER = Path(__file__).parent
-_TEMPLATE, _STYLE, _SCRIPT = "report.html.j2", "report.css", "report.js"
+STYLE = "report.css"
+_TEMPLATE, _SCRIPT = "report.html.j2", "report.js"
 # A page with more lines than this in one list is slow to open; verification.json has them all.
 MOST_LINES = 3_000
 # So many tables are shown at once; more wait behind a line to be opened.
@@ -31,13 +32,13 @@ def verification_html(document: Mapping[str, Any]) -> str:
     """Return the page for a verification document; the same document gives the same text."""
     expected = document["expectations"]
     return (
-        _environment()
+        environment()
         .get_template(_TEMPLATE)
         .render(
             document=document,
             policy=content_policy(),
-            style=Markup(_read(_STYLE)),  # noqa: S704 (our own file)
-            script=Markup(_read(_SCRIPT)),  # noqa: S704
+            style=own_text(STYLE),
+            script=own_text(_SCRIPT),
             bars=largest_tables(document["tables"]),
             faults=[r for r in expected.get("results", ()) if r["standing"] in FAULTS],
             own=[r for r in expected.get("results", ()) if r["standing"] == OWN],
@@ -51,31 +52,34 @@ def verification_html(document: Mapping[str, Any]) -> str:
 def content_policy() -> str:
     """Return the Content-Security-Policy of the page."""
     return (
-        f"default-src 'none'; style-src '{_source(_STYLE)}'; script-src '{_source(_SCRIPT)}'; "
+        f"default-src 'none'; style-src '{source(STYLE)}'; script-src '{source(_SCRIPT)}'; "
         "base-uri 'none'; form-action 'none'"
     )
 
 
-def _source(name: str) -> str:
-    digest = hashlib.sha256(_read(name).encode()).digest()
+def source(name: str) -> str:
+    """Return how a Content-Security-Policy names one of our own files."""
+    digest = hashlib.sha256(own_text(name).encode()).digest()
     return f"sha256-{base64.b64encode(digest).decode()}"
 
 
-def _read(name: str) -> str:
-    return (_FOLDER / name).read_text(encoding="utf-8")
+def own_text(name: str) -> Markup:
+    """Return one of our own files, to be put into a page as it is."""
+    return Markup((_FOLDER / name).read_text(encoding="utf-8"))  # noqa: S704
 
 
-def _environment() -> jinja2.Environment:
-    environment = jinja2.Environment(
+def environment() -> jinja2.Environment:
+    """Return what all pages are made with: everything is escaped, and nothing may be undefined."""
+    made = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_FOLDER),
         autoescape=True,
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"grouped": grouped, "size": size, "moment": moment, "first": first}
-    environment.globals |= {"figure_bars": figure_bars}
-    return environment
+    made.filters |= {"grouped": grouped, "size": size, "moment": moment, "first": first, "share": share}
+    made.globals |= {"figure_bars": figure_bars}
+    return made
 
 
 def grouped(number: int) -> str:
@@ -88,6 +92,11 @@ def size(count: int) -> str:
     power = min((len(str(count)) - 1) // 3, len(_UNITS) - 1)
     tenths = count * 10 // 1000**power
     return f"{count} B" if power == 0 else f"{tenths // 10:,}.{tenths % 10} {_UNITS[power]}"
+
+
+def share(part: int, whole: int) -> str:
+    """Write a part of a whole in percent, as the plan does."""
+    return f"{100 * part / whole:.1f}%" if whole else "–"
 
 
 def moment(at: str) -> str:

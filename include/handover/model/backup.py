@@ -62,6 +62,7 @@ class SnapshotState(Frozen):
     """
 
     generation: int
+    plan_digest: str
     major: int
     snapshot: str
     backend: int

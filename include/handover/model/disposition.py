@@ -45,4 +45,5 @@ def classes_of(classes: Iterable[RowClass], table: TableName | tuple[str, str]) 
     schema, name = table if isinstance(table, tuple) else (table.schema_name, table.name)
     wanted = TableName(schema_name=schema, name=name)
     found = tuple(one for one in classes if wanted in one.tables)
-    return found or (RowClass(name=wanted.label, tables=(wanted,)),)
+    # A table may have any name; only what a person gives a class must be readable.
+    return found or (RowClass.model_construct(name=wanted.label, tables=(wanted,)),)

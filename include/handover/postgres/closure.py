@@ -60,11 +60,12 @@ class Closure:
         connection: Connection,
         graph: Graph,
         scope: Scope,
-        consents: Mapping[str, sql.Composable] | None = None,
+        consents: Mapping[int, sql.Composable] | None = None,
     ) -> None:
         """Prove the roots and make the temporary tables; the scope must be free of problems.
 
-        ``consents``: by the label of a root's table, a further condition on the alias ``t`` for its rows.
+        ``consents``: by the number of a table, a further condition on the alias ``t`` for roots in it,
+        whether they name the table or a partition.
         """
         self.connection, self.graph, self.scope = connection, graph, scope
         self._consents = consents or {}
@@ -95,12 +96,12 @@ class Closure:
                     self.connection.execute(sql.SQL("CREATE INDEX ON {} ({})").format(key_set.place, names))
 
     def considered(self) -> dict[str, sql.Composable]:
-        """Return for each root's table the condition that its predicates name a row, whoever consents."""
+        """Return for each root's table, by label, the condition that they name a row, whoever consents."""
         found: dict[str, list[sql.Composable]] = {}
         for root, predicate in zip(self.scope.roots, self._roots, strict=True):
-            part = self.graph.place(root.table)[1].condition() or sql.SQL("true")
-            named = sql.SQL("({} AND {})").format(part, predicate)
-            found.setdefault(root.table.label, []).append(named)
+            number, part = self.graph.place(root.table)
+            named = sql.SQL("({} AND {})").format(part.condition() or sql.SQL("true"), predicate)
+            found.setdefault(self.graph.tables[number].label, []).append(named)
         return {label: sql.SQL(" OR ").join(named) for label, named in found.items()}
 
     def compute(self, between: Between) -> None:
@@ -122,7 +123,7 @@ class Closure:
         for root, predicate in zip(self.scope.roots, self._roots, strict=True):
             table, part = self.graph.place(root.table)
             self.connection.execute(limit.format(sql.Literal(f"{SCAN_SECONDS}s")))
-            conditions = [part.condition(), predicate, self._consents.get(root.table.label)]
+            conditions = [part.condition(), predicate, self._consents.get(table)]
             between(self._add(table, conditions, owned=True))
             self.connection.execute(limit.format(sql.Literal(0)))
             found.add(table)

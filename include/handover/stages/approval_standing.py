@@ -69,7 +69,7 @@ def standing(context: Context, what: What) -> Standing:
     given = _given(rule, entries, what, digest, requester)
     said = {entry.body["account_id"] for entry in given}
     eligible = [a for a in rule.approvers if not is_account(a, requester) and a.id not in said]
-    needed = _needed(context, what)
+    needed = _needed(context, what, _plan(entries))
     return Standing(what, digest, subject, requester, needed, tuple(given), tuple(eligible))
 
 
@@ -103,9 +103,13 @@ def _last(entries: Sequence[Entry], kind: str, task: str) -> Entry:
     return found[-1]
 
 
+def _plan(entries: Sequence[Entry]) -> Plan:
+    return Plan.model_validate(_last(entries, "plan", "plan").body["plan"])
+
+
 def _subject(context: Context, what: What, entries: Sequence[Entry]) -> dict[str, object]:
     """Return what an answer is bound to, in words that an auditor can compute again from the ledger."""
-    plan = Plan.model_validate(_last(entries, "plan", "plan").body["plan"])
+    plan = _plan(entries)
     subject: dict[str, object] = {
         "what": what,
         "case": context.case.case,
@@ -177,16 +181,21 @@ def is_account(account: Account, name: str) -> bool:
     return account.folded == name.casefold()
 
 
-def _needed(context: Context, what: What) -> int:
+def _needed(context: Context, what: What, plan: Plan) -> int:
     """Return how many must say yes: what the case says, at least two where sensitive data may leave."""
     count = rule_of(context, what).count
-    return max(count, 2) if what == "execute" and _may_be_sensitive(context) else count
+    return max(count, 2) if what == "execute" and _may_be_sensitive(context, plan) else count
 
 
-def _may_be_sensitive(context: Context) -> bool:
-    """Say whether sensitive data may leave: what no confirmed data map rules out, may."""
+def _may_be_sensitive(context: Context, plan: Plan) -> bool:
+    """Say whether sensitive data may leave: what no confirmed data map rules out, may.
+
+    A map that is not the one of the plan rules nothing out.
+    """
     folder = context.settings.datamaps
     if not map_path(folder, context.case.case).exists():
         return True
     datamap = load_datamap(folder, context.case.case)
+    if datamap.sha256_of_json() != plan.datamap_digest:
+        return True
     return bool(datamap.unconfirmed()) or any(entry.pipl_sensitive for _, _, entry in datamap.entries())

@@ -60,7 +60,7 @@ def explain(context: Context, key: Sequence[str], table: str | None = None) -> d
         closing(connect(context.source, read_only=True)) as alone,
     ):
         scoping = prepare(context, everything, ALIKE)
-        roots = _roots(scoping, person)
+        roots = scoping.closure.considered().get(person.table.label) if scoping.closure else None
         one = _prepare_person(scoping, alone, person, path, key)
         begin_snapshot(everything)
         with database_errors("exporting a snapshot"):
@@ -127,16 +127,6 @@ def _prepare_person(
     return _Person(graph.place(person.table)[0], row, closure, key_sets)
 
 
-def _roots(scoping: Scoping, person: DataSet) -> list[sql.Composable]:
-    """Return the conditions by which the case names persons of this table itself."""
-    scope = scoping.context.case.scope
-    return [
-        checked_predicate(scoping.connection, one.table.schema_name, one.table.name, one.where)
-        for one in (scope.roots if scope else ())
-        if one.table == person.table
-    ]
-
-
 def _holds(connection: Connection, graph: Graph, number: int, *conditions: sql.Composable) -> bool:
     """Say whether a table has a row for which all conditions are true."""
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} AS t WHERE {})").format(
@@ -147,7 +137,7 @@ def _holds(connection: Connection, graph: Graph, number: int, *conditions: sql.C
 
 
 def _standing(
-    scoping: Scoping, one: _Person, roots: list[sql.Composable], person: DataSet
+    scoping: Scoping, one: _Person, roots: sql.Composable | None, person: DataSet
 ) -> dict[str, object]:
     """Return whether the person is in scope, and each reason that was looked at; None: not asked."""
 
@@ -155,7 +145,7 @@ def _standing(
         return _holds(scoping.connection, scoping.graph, one.number, one.row, condition)
 
     inside = of_person(scoping.condition(one.number))
-    named = any(of_person(root) for root in roots) if roots else None
+    named = of_person(roots) if roots else None
     tests = next((tests for tests in scoping.consents if tests.person == person.table), None)
     consent = of_person(tests.given) if tests and tests.given else None
     withdrawn = of_person(tests.withdrawn) if tests and tests.withdrawn else None

@@ -109,8 +109,10 @@ def data_facts(case: Case, plan: Plan, datamap: DataMap, packs: Sequence[Pack], 
         return DataFacts.model_validate(stated)
     parts = list(_parts(case, plan.scope, datamap))
     outgoing = tuple(_outgoing(case.matter, parts))
+    uncounted = any(not dataset.subject and _has_persons(dataset) for dataset, _ in parts)
     found: dict[str, Any] = {
-        **_persons(case.matter, plan.scope, outgoing),
+        # What is personal, but leads to nobody, belongs to persons whom nobody has counted.
+        **({} if uncounted else _persons(case.matter, plan.scope, outgoing)),
         "accounting_regions": _regions(case.matter),
         "operations": tuple(_operations(parts)),
         "outgoing": outgoing,

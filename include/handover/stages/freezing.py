@@ -12,6 +12,7 @@ from handover.postgres.freezing import freeze, thaw, thawed
 from handover.postgres.session import connect, database_errors
 from handover.stages.approvals import require_approval
 from handover.stages.context import Context
+from handover.stages.hearings import require_passed
 
 FROZEN = "source-frozen"
 
@@ -22,6 +23,7 @@ def freeze_source(context: Context) -> None:
         return
     with context.step("freeze"):
         require_approval(context, "execute")
+        require_passed(context)
         with closing(connect(context.source)) as source:
             freeze(source, context.case.source.schemas, _holder(context))
         context.record(FROZEN, {"schemas": list(context.case.source.schemas)}, key=FROZEN)

@@ -7,11 +7,11 @@ counted again before the target is written; documents are read, and the day is t
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from handover.errors import GateBlocked, HandoverError, NotReady, PolicyInvalid
+from handover.errors import GateBlocked, HandoverError, LateChanges, NotReady, PolicyInvalid
 from handover.law.facts import Facts, VerifiedFile
 from handover.law.gates import Step, Verdict, evaluate, hindrances
 from handover.law.impact import impact_assessment
@@ -19,6 +19,7 @@ from handover.law.packs import Affected, load_packs, newer_packs, select
 from handover.law.papers import verify_files
 from handover.law.references import unknown_ids, unknown_parts
 from handover.law.special import scope_digest
+from handover.model.backup import BackupIndex
 from handover.model.case import Case
 from handover.model.datamap import DataMap
 from handover.model.plan import Plan
@@ -31,11 +32,9 @@ from handover.stages.datamaps import planned_datamap
 from handover.stages.documents import read_document
 from handover.stages.facts import count_facts, data_facts, legal_day, person_tables
 from handover.stages.handover_entries import with_handover
+from handover.stages.hearings import JUDGED, NOT_JUDGED, has_passed, sealed_generation, subject
 from handover.stages.reading import begin_snapshot, scoped_session
 from handover.stages.refusal import in_matter, refused
-from handover.stages.snapshot import latest_state
-
-JUDGED, NOT_JUDGED = "gates", "gates-not-judged"
 
 
 @dataclass(frozen=True)
@@ -74,19 +73,12 @@ def policy_digests(case: Case, settings: Settings, on: date) -> dict[str, str]:
 def judge(context: Context, step: Step) -> tuple[Verdict, ...]:
     """Ask all gates about the run as it was planned; raises GateBlocked that names each one in the way."""
     with context.step("gates"):
-        return _judge(context, step, context.plan())
+        return _judge(context, step)
 
 
 def require_gates(context: Context) -> None:
     """Ask the gates of execution again, with persons and consents counted in the source as it is now."""
-    plan = context.plan()
-    _judge(context, "execution", _recounted(context, plan) if context.case.policy else plan)
-
-
-def require_passed(context: Context) -> None:
-    """Raise NotReady unless the ledger says that the latest hearing of gates lets the run execute."""
-    if context.case.policy and not _has_passed(context):
-        raise NotReady("the gates have not been passed", hint="run or clear the tasks gates and prepare")
+    _judge(context, "execution")
 
 
 def gate_faults(context: Context) -> list[str]:
@@ -94,14 +86,16 @@ def gate_faults(context: Context) -> list[str]:
     if not context.entries("plan"):
         return []
     if not context.case.policy:
-        _judge(context, "closing", context.plan())
+        _judge(context, "closing")
         return []
-    lines = [] if _has_passed(context) else ["the gates were not passed before execution"]
+    lines = [] if has_passed(context) else ["the gates were not passed before execution"]
     try:
-        hearing = hear(context, context.plan())
+        plan = context.plan()
+        hearing = hear(context, plan)
     except HandoverError as error:
         return [*lines, f"gates: {' '.join(error.message.split())}"]
-    return lines + [_line(one) for one in _record(context, "closing", hearing)]
+    about = subject(plan, sealed_generation(context))
+    return lines + [_line(one) for one in _record(context, "closing", hearing, about)]
 
 
 def impact_text(context: Context) -> str | None:
@@ -182,12 +176,13 @@ def _datamap(context: Context, plan: Plan) -> DataMap:
     return datamap
 
 
-def _judge(context: Context, step: Step, plan: Plan) -> tuple[Verdict, ...]:
+def _judge(context: Context, step: Step) -> tuple[Verdict, ...]:
     if not context.case.policy:
         context.record(NOT_JUDGED, {"reason": "the case names no policy"}, key=NOT_JUDGED)
         return ()
-    hearing = hear(context, plan)
-    if found := _record(context, step, hearing):
+    plan, generation = context.plan(), sealed_generation(context)
+    hearing = hear(context, _of_today(context, plan) if generation else plan)
+    if found := _record(context, step, hearing, subject(plan, generation)):
         raise GateBlocked(
             f"{len(found)} gates do not let the {step} happen:\n  " + "\n  ".join(map(_line, found)),
             hint=f"do what each line says, then start a new run; `handover case gates {context.case.case}` "
@@ -197,16 +192,12 @@ def _judge(context: Context, step: Step, plan: Plan) -> tuple[Verdict, ...]:
     return hearing.verdicts
 
 
-def _record(context: Context, step: Step, hearing: Hearing) -> tuple[Verdict, ...]:
+def _record(context: Context, step: Step, hearing: Hearing, about: dict[str, object]) -> tuple[Verdict, ...]:
     """Write a hearing to the ledger; returns the verdicts in the way of the step."""
     found = hindrances(hearing.verdicts, step)
-    context.record(JUDGED, {"step": step, "hindered": [one.gate for one in found], **hearing.document()})
+    body = {"step": step, **about, "hindered": [one.gate for one in found], **hearing.document()}
+    context.record(JUDGED, body)
     return found
-
-
-def _has_passed(context: Context) -> bool:
-    heard = [entry.body for entry in context.entries(JUDGED) if entry.body["step"] == "execution"]
-    return bool(heard) and not heard[-1]["hindered"]
 
 
 def _line(verdict: Verdict) -> str:
@@ -214,22 +205,34 @@ def _line(verdict: Verdict) -> str:
     return f"{verdict.gate} ({verdict.basis.source}): {'; '.join(verdict.lacking)}{remedy}"
 
 
-def _recounted(context: Context, plan: Plan) -> Plan:
-    """Return the plan with the facts about persons of now, by the keys under which the backup was made."""
+def _of_today(context: Context, plan: Plan) -> Plan:
+    """Return the plan with the facts of now about the persons who are in the backup."""
     if plan.scope is None:
         return plan
-    datamap = _datamap(context, plan)
-    persons = {one.table for one in person_tables(datamap)}
-    labels = {label for one in datamap.datasets if one.table in persons for label in one.labels}
-    tables = [one for one in plan.tables if one.label in labels]
+    scope = plan.scope.model_copy(update={"facts": _recounted(context, plan)})
+    return plan.model_copy(update={"scope": scope})
+
+
+def _recounted(context: Context, plan: Plan) -> dict[str, int]:
+    """Count persons and consents in the source as it is now, by the keys under which the backup was made.
+
+    Raises LateChanges when they are not as many as in the backup: nobody could say whether all consent.
+    """
+    # Here, because the backup rests on the plan, which itself asks for the packs.
+    from handover.stages.backup import read_index
+
+    datamap, index = _datamap(context, plan), read_index(context)
+    persons_of = {one.table for one in person_tables(datamap)}
+    labels = {one.table.label: one.labels for one in datamap.datasets if one.table in persons_of}
+    tables = [one for one in plan.tables if one.label in {name for some in labels.values() for name in some}]
     with (
         database_errors("counting persons and consents again"),
-        scoped_session(context, latest_state(context), tables, now=True) as (connection, selection),
+        scoped_session(context, index.state, tables, now=True) as (connection, selection),
     ):
         connection.execute("COMMIT")  # the keys stay; consents are proven outside a transaction
         tests = consents_of(context, connection)
         begin_snapshot(connection)
-        _, facts = count_facts(
+        persons, facts = count_facts(
             context,
             connection,
             datamap,
@@ -237,4 +240,22 @@ def _recounted(context: Context, plan: Plan) -> Plan:
             {},
             tests,
         )
-    return plan.model_copy(update={"scope": plan.scope.model_copy(update={"facts": facts})})
+    _refuse_missing(index, labels, persons)
+    return facts
+
+
+def _refuse_missing(
+    index: BackupIndex, labels: Mapping[str, Sequence[str]], persons: Mapping[str, tuple[int, int]]
+) -> None:
+    lines = []
+    for label, names in labels.items():
+        groups = [one for one in index.plan.groups() if index.plan.table(one.table).label in names]
+        kept, found = index.rows(groups)[0], persons[label][1]
+        if groups and found != kept:  # without groups it is a table of other schemas: nobody of it moves
+            lines.append(f"{label}: {kept} persons were backed up, {found} of them are there now")
+    if lines:
+        raise LateChanges(
+            "persons changed in the source after it was backed up:\n  " + "\n  ".join(lines),
+            hint="abort this run and start a new one",
+            differences=lines,
+        )

@@ -13,7 +13,8 @@ from handover.stages.approvals import require_approval
 from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.expectations import source_faults
-from handover.stages.gates import require_gates, require_passed
+from handover.stages.gates import require_gates
+from handover.stages.hearings import require_passed
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination, finish, load_groups, prepare
 from handover.stages.repair import repair
@@ -33,6 +34,11 @@ def _proven_index(context: Context) -> BackupIndex:
     if not any(e.body["generation"] == index.state.generation for e in context.entries("restore-tested")):
         raise NotReady(
             "the backup has not been proven by a restore", hint="run or clear the task restore_test"
+        )
+    if index.plan.sha256_of_json() != context.plan().sha256_of_json():
+        raise NotReady(
+            "the backup was made by another plan than the one in force",
+            hint="abort this run, start a new one",
         )
     return index
 

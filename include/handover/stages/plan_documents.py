@@ -9,7 +9,7 @@ from handover.evidence.case_brief import case_brief
 from handover.evidence.plan_text import Planned, plan_document, plan_markdown
 from handover.law.gates import Step, Verdict
 from handover.stages.context import Context
-from handover.stages.gates import JUDGED
+from handover.stages.hearings import JUDGED
 from handover.stages.next_steps import stands
 from handover.stages.sampling import SHEET
 from handover.vault.files import make_private_folders, refusal, replace_private
@@ -25,11 +25,12 @@ def planned(context: Context) -> Planned:
         case=context.case,
         run=context.run,
         plan=plan,
-        gates=[_gate(verdict) for verdict in judged[-1].body["verdicts"]] if judged else None,
+        gates=[shown_gate(verdict) for verdict in judged[-1].body["verdicts"]] if judged else None,
     )
 
 
-def _gate(document: dict[str, object]) -> dict[str, object]:
+def shown_gate(document: dict[str, object]) -> dict[str, object]:
+    """Return a verdict of the ledger with the steps that it hinders."""
     verdict = Verdict.model_validate(document)
     return {**verdict.document(), "hinders": [step for step in _STEPS if verdict.hinders(step)]}
 

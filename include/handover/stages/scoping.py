@@ -27,13 +27,14 @@ from handover.postgres.consents import ConsentTests
 from handover.postgres.copying import cut_by_size
 from handover.postgres.keysets import KeySet, read_keys, scoped_rows
 from handover.postgres.ordering import EVERY_ROW, rows_of
+from handover.postgres.orphans import left_out, orphan_problems
 from handover.postgres.references import Graph, Part, undecided
 from handover.postgres.referring import read_graph
 from handover.postgres.row_classes import checked_predicate, class_problems, classify_rows
 from handover.postgres.selection import NO_ROW, key_set_of
 from handover.postgres.session import Connection, connect, database_errors
 from handover.postgres.types import Servers
-from handover.stages.consents import consents_of
+from handover.stages.consents import consents_of, given_by_table, without_consent
 from handover.stages.context import Context
 from handover.stages.facts import count_facts
 from handover.stages.reading import begin_snapshot
@@ -67,8 +68,14 @@ class Scoping:
         if self.closure:
             self.closure.compute(between)
             self._refuse_types_without_target()
+        if not self.context.case.policy and (
+            problems := without_consent(self.connection, self.graph, self.consents, self.inside)
+        ):
+            raise refused(self.context, problems)
         tables = [self._table(number) for number in range(len(self.graph.tables))]
         problems = [problem for _, found in tables for problem in found]
+        left = left_out(self.graph, self.context.case.classes, self.classes)
+        problems = problems or orphan_problems(self.connection, self.graph, left, self.condition)
         if problems:
             raise refused(self.context, problems)
         persons, facts = self._count(datamap) if datamap else ({}, {})
@@ -179,7 +186,7 @@ class Scoping:
 def is_scoped(context: Context) -> bool:
     """Say whether a plan has to say which rows it is about."""
     case = context.case
-    return bool(case.scope or case.classes or case.policy)
+    return bool(case.scope or case.classes or case.policy or case.consents)
 
 
 def prepare(context: Context, connection: Connection, servers: Servers) -> Scoping:
@@ -202,7 +209,7 @@ def prepare(context: Context, connection: Connection, servers: Servers) -> Scopi
     if problems + found:
         raise refused(context, problems + found)
     consents = consents_of(context, connection)
-    given = {one.person.label: one.given for one in consents if one.given is not None}
+    given = given_by_table(context, graph, consents)
     closure = Closure(connection, graph, scope, given) if scope else None
     return Scoping(context, connection, graph, closure, consents, classes)
 

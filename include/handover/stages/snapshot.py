@@ -17,6 +17,7 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy, NotReady, SchemaChanged, SnapshotLost, Stopped, Terminal
 from handover.evidence.ledger import Entry
 from handover.model.backup import ObjectRef, SnapshotState, ViewReceipt
+from handover.model.case import Case
 from handover.model.catalog import Catalog, MaterializedView
 from handover.model.plan import TablePlan
 from handover.postgres.catalog import read_catalog, read_sequences
@@ -35,6 +36,7 @@ from handover.postgres.types import Servers
 from handover.stages.context import Context
 from handover.stages.datamaps import new_columns
 from handover.stages.freezing import require_frozen
+from handover.stages.hearings import require_passed
 from handover.stages.inventory import dump_definitions, schema_entries, servers
 from handover.stages.reading import begin_snapshot, snapshot_session
 from handover.stages.rolling import rolling_digest
@@ -46,7 +48,7 @@ POLL_SECONDS = 1.0
 EXPORT_POLL_SECONDS = 0.1
 # A holder that got a slot exports within seconds; waiting longer than this means it never got one.
 EXPORT_SECONDS = 900.0
-_END_KINDS = ("backup-sealed", "backup-abandoned")
+_END_KINDS = ("backup-sealed", "backup-abandoned", "generation-void")
 
 
 def hold_snapshot(context: Context) -> int:
@@ -54,8 +56,9 @@ def hold_snapshot(context: Context) -> int:
     with context.step("snapshot"):
         if sealed := context.entries("backup-sealed"):
             return int(sealed[-1].body["generation"])
+        require_passed(context)
         require_frozen(context)
-        generation = _new_generation(context)
+        generation = void_generations(context) + 1
         with closing(connect(context.source, read_only=True)) as holder:
             scoping = _ready(context, holder)
             with database_errors("taking the snapshot"):
@@ -67,12 +70,12 @@ def hold_snapshot(context: Context) -> int:
     return generation
 
 
-def _new_generation(context: Context) -> int:
-    """Void what an earlier holder of this run left, and return the number of the new generation."""
+def void_generations(context: Context) -> int:
+    """Void what earlier holders of this run left, or another plan led to; returns the last one's number."""
     earlier = [int(entry.body["state"]["generation"]) for entry in context.entries("snapshot-exported")]
     for number in earlier:
         context.record("generation-void", {"generation": number}, key=f"g{number}")
-    return max(earlier, default=0) + 1
+    return max(earlier, default=0)
 
 
 def _ready(context: Context, holder: Connection) -> Scoping | None:
@@ -96,6 +99,7 @@ def _export(context: Context, holder: Connection, generation: int, scoping: Scop
     catalog = Catalog.model_validate(context.last("inventory", "inventory").body["catalog"])
     return SnapshotState(
         generation=generation,
+        plan_digest=plan.sha256_of_json(),
         major=major_version(holder),
         snapshot=snapshot,
         backend=holder.info.backend_pid,
@@ -137,8 +141,8 @@ def _describe_large_objects(context: Context, holder: Connection, generation: in
 def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
     """Digest what a refresh of the view over the snapshot gives; its stored rows may be older."""
     names = {"schema_name": view.schema_name, "name": view.name}
-    # Over the rows in scope alone it holds something else than at the source.
-    if not view.populated or view.on_others or context.case.scope:
+    # Over the rows that arrive alone it holds something else than at the source.
+    if not view.populated or view.on_others or _leaves_rows_out(context.case):
         return ViewReceipt(**names, populated=view.populated, rows=0, digest="")
     with (
         snapshot_session(context.source, snapshot) as connection,
@@ -148,6 +152,10 @@ def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceip
         adopt(connection, own_settings(connection))
         rows, digest = rolling_digest(cut_by_size(read_rows(connection, query, "text")))
     return ViewReceipt(**names, populated=True, rows=rows, digest=context.digest(digest))
+
+
+def _leaves_rows_out(case: Case) -> bool:
+    return case.scope is not None or any(one.target == "nothing" for one in case.classes)
 
 
 def _hold(context: Context, holder: Connection, generation: int) -> None:
@@ -171,6 +179,11 @@ def _hold(context: Context, holder: Connection, generation: int) -> None:
                 hint="the step starts a new generation when it is tried again",
             ) from None
         time.sleep(POLL_SECONDS)
+    if end.kind == "generation-void":
+        raise SnapshotLost(
+            f"generation {generation} is void: another plan was made",
+            hint="the step starts a new generation by the new plan when it is tried again",
+        )
     if end.kind == "backup-abandoned":
         raise NotReady("the backup was given up", hint="see the failed backup task, then clear it")
 
@@ -186,11 +199,11 @@ def _end(context: Context, generation: int) -> Entry | None:
 
 
 def latest_state(context: Context) -> SnapshotState:
-    """Return the state of the newest generation that is not void; raises NotReady when there is none."""
+    """Return the state of the newest generation of the plan that is not void; NotReady when there is none."""
     void = {e.body["generation"] for e in context.entries("generation-void", "backup-abandoned")}
     for entry in reversed(context.entries("snapshot-exported")):
         state = SnapshotState.model_validate(entry.body["state"])
-        if state.generation not in void:
+        if state.generation not in void and state.plan_digest == context.last("plan", "plan").body["digest"]:
             return state
     raise NotReady("no snapshot was exported in this run", hint="run or clear the task snapshot")
 
