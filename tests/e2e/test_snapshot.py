@@ -179,7 +179,7 @@ def test_planned_again_after_the_change_the_run_goes_on(quick: Runner) -> None:
     inventory(context)
     plan(context)
     run_sql(quick.urls["src"], "ALTER TABLE s.current ADD colour text DEFAULT 'red'")
-    with pytest.raises(SchemaChanged):
+    with pytest.raises(SchemaChanged, match=r"column s\.current\.colour is new"):
         hold_snapshot(context)
     transferred(context)
     assert contents(context.target) == contents(context.source)
