@@ -248,3 +248,9 @@ def test_length_docstring_and_assert_are_found() -> None:
     assert too_long(Source(path, "x = 1\n" * LONGEST_MODULE)) == []
     assert len(without_docstring(Source(path, "x = 1"))) == 1
     assert "python -O" in asserts(Source(path, "def f(x):\n    assert x"))[0]
+
+
+def test_test_files_have_different_names() -> None:
+    """Two of one name cannot be collected together, as the campaign does."""
+    names = [path.name for path in (REPOSITORY / "tests").rglob("test_*.py")]
+    assert sorted(names) == sorted(set(names))

@@ -111,7 +111,7 @@ EVERY: dict[str, tuple[Fpe, Callable[[int], pa.Array], Callable[[str], bool]]] =
     "digits": (Fpe(form="digits"), cards, lambda text: len(text) == 19 and text.isdigit()),
     "alphanumeric": (Fpe(form="alphanumeric"), credit_codes, lambda text: len(text) == 18 and text.isalnum()),
 }
-MANY, CAMPAIGN = 200_000, 1_000_000
+MANY, CAMPAIGN = 50_000, 1_000_000
 
 
 def distinct_in_distinct_out(name: str, count: int) -> None:
