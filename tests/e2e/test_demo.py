@@ -291,7 +291,7 @@ def test_failing_stage_is_named_and_leaks_nothing(demo: Demo, stage: str) -> Non
 
 def masked(line: str) -> str:
     """Return a line of output without what differs from run to run: numbers, keys, folders, spacing."""
-    line = re.sub(r"[0-9a-f]{64}", "KEY", line)
+    line = re.sub(r"\b[0-9a-f]{16}(?:[0-9a-f]{48})?\b", "KEY", line)
     line = re.sub(r"(engineer|approver|supervisor|receiver|auditor)(\s+)\S+", r"\1 PASSWORD", line)
     line = re.sub(r"\S*/(evidence/demo-transfer/|demo\.env)\S*", r"\1", line)
     return re.sub(r"\s+", " ", re.sub(r"[\d,.]+", "N", line)).strip()
