@@ -18,7 +18,7 @@ demo: install ## Move the sample company through Airflow and check the evidence 
 	@$(BIN)/handover demo $(DEMO_OPTIONS)
 
 test: install system-deps check ## Run everything but the campaigns; under 20 minutes on two cores
-	$(BIN)/pytest -n 2 --dist loadgroup -m "not campaign" --ignore=tests/unit --ignore=tests/property
+	$(BIN)/pytest -n 2 --dist loadfile -m "not campaign" --ignore=tests/unit --ignore=tests/property
 
 check: install ## Check format, lint, types, unit and property tests; under 2 minutes
 	$(BIN)/ruff format --check
