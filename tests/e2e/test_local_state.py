@@ -31,7 +31,7 @@ def state(cluster_home: Path) -> Iterator[Path]:
 @pytest.fixture
 def machine(state: Path, monkeypatch: pytest.MonkeyPatch) -> Machine:
     monkeypatch.setenv("HANDOVER_HOME", str(state))
-    monkeypatch.delenv("HANDOVER_PORT", raising=False)
+    monkeypatch.setenv("HANDOVER_PORT", "0")
     machine = services.open_machine()
     services.start_clusters(machine)
     return machine
