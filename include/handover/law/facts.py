@@ -13,8 +13,9 @@ from pydantic import BaseModel
 
 from handover.model.base import Frozen
 from handover.model.case import TransactionType
-from handover.model.legal_terms import Grade, Persons, Words
+from handover.model.legal_terms import Persons, Words
 from handover.model.matter import Matter, Operation
+from handover.model.stated import Stateable
 
 Planned = Literal["copy", "copy_pseudonymised", "keep", "restrict", "pseudonymise", "archive", "erase"]
 Outcome = Literal["restrict", "split", "may_erase", "must_erase"]
@@ -49,7 +50,7 @@ class Transform(Frozen):
     reidentification_tested: bool | None = None
 
 
-class DataFacts(Frozen):
+class DataFacts(Stateable):
     """Counts and classes from data map, scope and quality checks. ``scope_persons``: all that the matter
     could concern; ``persons``: those in the batch; ``handler_persons``: all whose data the giver holds."""
 
@@ -65,17 +66,6 @@ class DataFacts(Frozen):
     without_guardian_consent: Persons | None = None
     without_export_consent: Persons | None = None
     withdrawn: Persons | None = None
-    credit_report_rows: Persons | None = None
-    alert_rows_outgoing: Persons | None = None
-    cancelled_accounts_active: Persons | None = None
-    young_trades_planned_for_erasure: Persons | None = None
-    open_vouchers_planned_for_erasure: Persons | None = None
-    young_contracts_planned_for_erasure: Persons | None = None
-    accounting_rows_to_destroy: Persons | None = None
-    accounting_regions: tuple[str, ...] | None = None
-    unexplained_differences: Persons | None = None
-    unidentified_publications: Persons | None = None
-    highest_grade: Grade | None = None
     operations: tuple[tuple[str, Operation], ...] | None = None
     outgoing: tuple[OutgoingColumn, ...] | None = None
     row_classes: tuple[RowClass, ...] | None = None

@@ -22,11 +22,9 @@ class Hold(Frozen):
         return self.released_by is None or self.released_on is None or self.released_on > on
 
 
-class StatedFacts(Frozen):
-    """Facts about the data that no count finds; the person named here stands for each from that day on."""
+class Stateable(Frozen):
+    """Facts about the data that a person may have to state, because no count finds them."""
 
-    by: Words
-    on: date
     credit_report_rows: Persons | None = None
     alert_rows_outgoing: Persons | None = None
     cancelled_accounts_active: Persons | None = None
@@ -38,3 +36,10 @@ class StatedFacts(Frozen):
     unexplained_differences: Persons | None = None
     unidentified_publications: Persons | None = None
     highest_grade: Grade | None = None
+
+
+class StatedFacts(Stateable):
+    """Such facts as stated: the person named here stands for each from that day on."""
+
+    by: Words
+    on: date
