@@ -21,6 +21,7 @@ _STORES = {*_FACTS, "postgres", "codec", "vault"}
 _STAGES = {
     *_STORES,
     *("handover", "evidence", "classify", "quality", "law", "pseudonymise", "risk", "settings", "stages"),
+    "archive",
 }
 MAY_IMPORT: dict[str, set[str]] = {
     "handover": set(),  # the package itself: its version
@@ -34,10 +35,12 @@ MAY_IMPORT: dict[str, set[str]] = {
     "postgres": _FACTS,
     "codec": _FACTS,
     "vault": _FACTS,
+    # The package itself for its version. No database: what is read is handed to it, and keys as well.
+    "archive": {*_FACTS, "codec", "vault", "handover"},
     "sample": {*_FACTS, "postgres"},  # fills a database through the same pinned sessions
     "classify": _STORES,
     # Pure: no database. Classify finds what stands in free text, so that it gets its column's pseudonym.
-    "pseudonymise": {"errors", "model", "classify"},
+    "pseudonymise": {"errors", "model", "classify", "codec"},
     "quality": _STORES,
     "evidence": _STORES,
     "stages": _STAGES,
