@@ -1,0 +1,163 @@
+"""Finds which rows stay: those that are not as they were backed up, and what these need by foreign keys."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from psycopg import sql
+
+from handover.errors import Busy, ScopeChanged
+from handover.postgres.erasing.batches import GOING, Work, Works
+from handover.postgres.erasing.deleting import Seen, Span
+from handover.postgres.erasing.foreign_keys import ForeignKey
+from handover.postgres.erasing.staging import Stage
+from handover.postgres.ordering import rows_of
+from handover.postgres.session import Connection, fetch
+
+GONE, DIFFERS, NEEDED = "gone", "differs", "needed"
+_PLACE = "({0}.part, {0}.place) = (t.tableoid, t.ctid)"
+
+
+def look_again(connection: Connection, works: Works, span: Span, seen: Mapping[int, Seen]) -> int:
+    """Look for rows that are not where they were found; returns how many have moved or are gone."""
+    moved = 0
+    for work in works.tables.values():
+        for stage in work.stages:
+            met = seen.get(stage.number)
+            if met and (met.missing or met.unlike):
+                moved += _by_key(connection, work, stage, span) if stage.keyed else 0
+                if not stage.keyed:
+                    _refuse_moved(connection, work, stage, span)
+    return moved
+
+
+def _by_key(connection: Connection, work: Work, stage: Stage, span: Span) -> int:
+    parts = {
+        "work": work.place,
+        "stage": stage.place,
+        "rows": rows_of(stage.plan),
+        "same": stage.same(),
+        "mine": sql.SQL("{} AND k.unit = {}").format(span.rows(), sql.Literal(stage.number)),
+        "gone": sql.Literal(GONE),
+    }
+    moved = connection.execute(
+        sql.SQL(
+            "UPDATE {work} AS k SET part = t.tableoid, place = t.ctid FROM {stage} AS s, {rows} AS t"
+            " WHERE {mine} AND s.ctid = k.origin AND {same} AND (t.tableoid, t.ctid) <> (k.part, k.place)"
+        ).format(**parts)
+    ).rowcount
+    gone = connection.execute(
+        sql.SQL(
+            "UPDATE {work} AS k SET state = {gone} WHERE {mine} AND NOT EXISTS"
+            " (SELECT FROM {stage} AS s JOIN {rows} AS t ON {same} WHERE s.ctid = k.origin)"
+        ).format(**parts)
+    ).rowcount
+    return moved + gone
+
+
+def _refuse_moved(connection: Connection, work: Work, stage: Stage, span: Span) -> None:
+    """A row without a key that is not in its place can be any of those like it: all are found anew."""
+    query = sql.SQL(
+        "SELECT count(*) FROM {} AS k JOIN {} AS s ON s.ctid = k.origin LEFT JOIN {} AS t"
+        " ON t.ctid = k.place AND t.tableoid = k.part AND {} = {} WHERE {} AND k.unit = {} AND t.ctid IS NULL"
+    ).format(
+        work.place, stage.place, rows_of(stage.plan), stage.text("t"), stage.text("s"), span.rows(),
+        sql.Literal(stage.number),
+    )  # fmt: skip
+    if fetch(connection, query)[0][0]:
+        raise Busy(
+            f"rows of {stage.plan.label}, which has no key, were changed or moved while they were erased",
+            hint="try again: the rows are then looked for anew",
+            table=stage.plan.label,
+        )
+
+
+def mark_unlike(connection: Connection, works: Works, span: Span, seen: Mapping[int, Seen]) -> int:
+    """Let the rows stay whose content is not that of the backup; returns how many."""
+    marked = 0
+    for work in works.tables.values():
+        for stage in work.stages:
+            unlike = seen[stage.number].unlike if stage.number in seen else []
+            if unlike:
+                marked += connection.execute(
+                    sql.SQL(
+                        "UPDATE {} AS k SET state = {} WHERE {} AND k.unit = {} AND k.digest = ANY(%s)"
+                    ).format(work.place, sql.Literal(DIFFERS), span.rows(), sql.Literal(stage.number)),
+                    [unlike],
+                ).rowcount
+    return marked
+
+
+def mark_needed(connection: Connection, works: Works, keys: Iterable[ForeignKey], span: Span) -> int:
+    """Let the rows stay to which a row refers that stays; returns how many.
+
+    Raises ScopeChanged where a row refers to them that nobody approved.
+    """
+    keys, marked = tuple(keys), 0
+    for key in keys:
+        _refuse_others(connection, works, key, span)
+    more = True
+    while more:
+        found = [_mark(connection, works, key, span) for key in keys]
+        more = any(found)
+        marked += sum(found)
+    return marked
+
+
+def _referring(works: Works, key: ForeignKey, span: Span) -> sql.Composable:
+    """Return the join of going parents ``p``, at ``u``, with rows ``t`` that refer to them and stay."""
+    parent, child = works.tables[key.parent], works.tables.get(key.child) if key.child is not None else None
+    going: sql.Composable = sql.SQL("false")
+    if child is not None:
+        going = sql.SQL("EXISTS (SELECT FROM {} AS c WHERE {} AND {})").format(
+            child.place, sql.SQL(_PLACE.format("c")), span.rows("c")
+        )
+    return sql.SQL(
+        "{} AS p JOIN {} AS u ON u.ctid = p.place AND u.tableoid = p.part JOIN {} AS t ON {}"
+        " WHERE {} AND NOT {}"
+    ).format(parent.place, key.parent_rows, key.child_rows, key.refers("u", "t"), span.rows("p"), going)
+
+
+def _approved(works: Works, key: ForeignKey, span: Span) -> sql.Composable:
+    """Return the condition that ``t`` is a row that may go: found there, or its key is in the backup."""
+    child = works.tables.get(key.child) if key.child is not None else None
+    if child is None:
+        return sql.SQL("false")
+    place = sql.SQL("EXISTS (SELECT FROM {} AS c WHERE {} AND (c.state <> {} OR c.batch >= {}))").format(
+        child.place, sql.SQL(_PLACE.format("c")), sql.Literal(GOING), sql.Literal(span.first)
+    )
+    backed_up = [
+        sql.SQL("EXISTS (SELECT FROM {} AS s WHERE {})").format(stage.place, stage.same())
+        for stage in child.stages
+        if stage.keyed
+    ]
+    return sql.SQL("({})").format(sql.SQL(" OR ").join([place, *backed_up]))
+
+
+def _refuse_others(connection: Connection, works: Works, key: ForeignKey, span: Span) -> None:
+    # In two steps: what is approved is looked up for the few that are left. In one, the planner thinks that
+    # so dear that it no longer sees the price of the joins, and makes them quadratic.
+    query = sql.SQL(
+        "WITH others AS MATERIALIZED (SELECT t.tableoid, t.ctid, t.* FROM {})"
+        " SELECT count(*) FROM others AS t WHERE NOT {}"
+    ).format(_referring(works, key, span), _approved(works, key, span))
+    rows = int(str(fetch(connection, query)[0][0]))
+    if rows:
+        parent = works.tables[key.parent].table.label
+        does = "would be deleted or changed with" if key.acts else "refer to"
+        raise ScopeChanged(
+            f"{rows} rows of {key.child_label} that nobody approved {does} rows of {parent} that were to be "
+            f"erased (foreign key {key.name}); nothing of this batch was erased",
+            hint="find out where they come from, then plan again",
+            table=key.child_label,
+            constraint=key.name,
+            rows=rows,
+        )
+
+
+def _mark(connection: Connection, works: Works, key: ForeignKey, span: Span) -> int:
+    return connection.execute(
+        sql.SQL("UPDATE {} SET state = {} WHERE ctid IN (SELECT p.ctid FROM {})").format(
+            works.tables[key.parent].place, sql.Literal(NEEDED), _referring(works, key, span)
+        )
+    ).rowcount
