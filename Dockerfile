@@ -1,5 +1,8 @@
 # Airflow and Handover in one image; docker-compose.yaml says what runs from it.
 FROM python:3.11-slim
+# Lists and certificates are printed with the font of this package.
+RUN apt-get update && apt-get install -y --no-install-recommends fonts-noto-cjk \
+    && rm -rf /var/lib/apt/lists/*
 RUN useradd --system --home-dir /var/lib/handover --create-home --shell /usr/sbin/nologin handover
 WORKDIR /opt/handover
 COPY requirements-uv.txt requirements.txt requirements-dev.txt pyproject.toml ./
