@@ -21,19 +21,22 @@ from pathlib import Path
 import yaml
 from psycopg.conninfo import make_conninfo
 
-from bench import BenchFailed
+from bench import BenchFailed, masked
 from bench.arena import Arena
 from bench.costs import Cost, total
 from handover.evidence import ledger
 from handover.local.programs import binaries
 from handover.settings import Settings
+from handover.stages.absence import search_target
 from handover.stages.backup import backup_lane
 from handover.stages.close import close_run
 from handover.stages.context import Context, open_context
 from handover.stages.inventory import inventory
+from handover.stages.joins import verify_joins
 from handover.stages.late_changes import recheck_lane, recheck_objects
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.plan import plan
+from handover.stages.reidentification import measure_target
 from handover.stages.restore_test import restore_test
 from handover.stages.sealing import seal_backup
 from handover.stages.snapshot import hold_snapshot
@@ -45,6 +48,8 @@ LANES = 2
 RESTORE_TEST = "restore test"
 CHECKS = "checks"
 RECHECK = "recheck"
+# The search for raw values and what belongs to it end at once where nothing is masked.
+CHECKING = ("reconcile", "expectations", "joins", "absence", "re-identification")
 # Phases with figures of their own: no peer does anything like them.
 APART = (RESTORE_TEST, CHECKS, RECHECK)
 # What one process does for one lane.
@@ -68,6 +73,7 @@ class Opening:
         variables = {
             "HANDOVER_HOME": str(self.home),
             "HANDOVER_CASES": str(self.home / "cases"),
+            "HANDOVER_DATAMAPS": str(self.home / "datamaps"),
             "HANDOVER_LEDGER_URL": self.ledger_url,
             "HANDOVER_PG_BIN": str(binaries()),
         }
@@ -124,6 +130,9 @@ _STAGES: dict[str, Callable[[Context, int], object]] = {
     "verify objects": lambda context, _: verify_objects(context),
     "reconcile": lambda context, _: tally_target(context),
     "expectations": lambda context, _: verify_expectations(context),
+    "joins": lambda context, _: verify_joins(context),
+    "absence": lambda context, _: search_target(context),
+    "re-identification": lambda context, _: measure_target(context),
     "recheck": recheck_lane,
     "recheck objects": lambda context, _: recheck_objects(context),
     "close": lambda context, _: close_run(context),
@@ -234,7 +243,7 @@ class Engine:
             "verify",
             [*(Task("verify", lane) for lane in range(lanes)), Task("verify objects")],
         )
-        self._phase(CHECKS, [Task("reconcile"), Task("expectations")])
+        self._phase(CHECKS, [Task(stage) for stage in CHECKING])
         self._phase(RECHECK, [*(Task("recheck", lane) for lane in range(lanes)), Task("recheck objects")])
         self._phase("close", [Task("close")])
         return self._run
@@ -270,11 +279,14 @@ class Engine:
         return reports
 
 
-def run(place: Arena, source: str, target: str) -> EngineRun:
-    """Transfer a database with a ledger, vault and keyring of its own."""
+def run(place: Arena, source: str, target: str, *, masks: bool = False) -> EngineRun:
+    """Transfer a database with ledger, vault and keyring of its own, five columns masked if asked."""
     home = place.folder("engine")
     (home / "cases").mkdir()
-    (home / "cases" / f"{CASE}.yaml").write_text(yaml.safe_dump(_case()))
+    case = _case() | ({"classes": masked.CLASSES} if masks else {})
+    (home / "cases" / f"{CASE}.yaml").write_text(yaml.safe_dump(case))
+    if masks:
+        masked.write_datamap(home / "datamaps", CASE)
     opening = Opening(home, _fresh_ledger(place), {"source": source, "target": target})
     place.settle()
     return Engine(place, opening).transfer()

@@ -8,11 +8,11 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import masking, overhead, peers, scoping
+from bench import erasing, masking, overhead, peers, scoping
 from bench.arena import Arena, arena
 from bench.costs import Figure, merged, table
 from bench.masking import MASKING
-from bench.rounds import AIRFLOW, PARTS, WEIGHTS, Bench
+from bench.rounds import AIRFLOW, ERASE, MASKED, PARTS, WEIGHTS, Bench
 from bench.shapes import WIDTHS
 from handover.local.home import Home
 
@@ -63,8 +63,12 @@ def measure(place: Arena, chosen: argparse.Namespace, parts: Sequence[str]) -> I
             yield from bench.beside_peers(name)
     if "uuid" in parts:
         yield from bench.uuid_beside_serial()
+    if MASKED in parts:
+        yield from bench.masked_beside_plain()
     if "scope" in parts:
         yield scoping.beside_sql(place, chosen.rounds)
+    if ERASE in parts:
+        yield from erasing.beside_sql(place, chosen.rounds)
     if "rss" in parts:
         yield from bench.peaks()
 

@@ -15,7 +15,9 @@ ENGINE = "engine"
 # Shapes that the peers copy too; the others are about the engine alone.
 WEIGHTS = {"even": EVEN, "skewed": SKEWED}
 AIRFLOW = "airflow"
-PARTS = (*WEIGHTS, "uuid", "scope", "rss", AIRFLOW)
+MASKED = "masked"
+ERASE = "erase"
+PARTS = (*WEIGHTS, "uuid", MASKED, "scope", ERASE, "rss", AIRFLOW)
 PEAK_ROWS = {"peak_rss_mb_1m": 1_000_000, "peak_rss_mb_10m": 10_000_000}
 # What each comparison is called in bench.json.
 FIGURES = {
@@ -78,6 +80,17 @@ class Bench:
         self.say(cost_table(runs.costs, "serial"))
         return [compared("uuid_vs_serial", runs.costs["uuid"], "serial", runs.costs["serial"])]
 
+    def masked_beside_plain(self) -> list[Figure]:
+        """Let the engine move the same rows with five columns masked, and as they are."""
+        runs = Runs()
+        source = self._generate(company(MASKED, EVEN, self.size))
+        for _ in range(self.rounds):
+            self._engine(runs, "plain", source)
+            self._engine(runs, MASKED, source, masks=True)
+        self.place.source.drop_database(MASKED)
+        self.say(cost_table(runs.costs, "plain"))
+        return [compared("masked_vs_plain_transfer", runs.costs[MASKED], "plain", runs.costs["plain"])]
+
     def peaks(self) -> list[Figure]:
         """Look at the memory of the lanes' processes over tables of two lengths; other stages are shown."""
         found = {}
@@ -93,8 +106,8 @@ class Bench:
             for name, rows in PEAK_ROWS.items()
         ]
 
-    def _engine(self, runs: Runs, name: str, source: str) -> None:
-        found = engine.run(self.place, source, self._empty())
+    def _engine(self, runs: Runs, name: str, source: str, *, masks: bool = False) -> None:
+        found = engine.run(self.place, source, self._empty(), masks=masks)
         runs.engine.append(found)
         runs.add(name, found.whole)
 

@@ -39,7 +39,7 @@ def datamap_of(tables: dict) -> DataMap:
                     **entry,
                     **levels_of(entry["kind"]).model_dump(),
                     "contains": [{"kind": "email", "at": f"$.{PRIVATE}"}],
-                    "treatment": "keep",
+                    "treatment": {"strategy": "token", "domain": PRIVATE},
                 }
                 for column, entry in columns.items()
             },

@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import re
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from pyarrow import csv
@@ -28,6 +29,9 @@ _ESCAPES = {
 }
 _ESCAPED = re.compile(rb"\\(.)", re.DOTALL)
 _SPECIAL = re.compile(rb"[\b\f\n\r\t\v\\]")
+_BACKSLASH, _ESCAPED_SIGNS = np.zeros(256, np.bool_), np.zeros(256, np.bool_)
+_BACKSLASH[ord("\\")] = True
+_ESCAPED_SIGNS[np.frombuffer(b"\b\f\n\r\t\v\\", np.uint8)] = True
 _WRITTEN = {meant: b"\\" + sign for sign, meant in _ESCAPES.items()}
 
 
@@ -76,7 +80,7 @@ def _joined(values: pa.Array) -> bytes:
 def values_of(column: pa.ChunkedArray) -> pa.Array:
     """Return the values of a written column, as text."""
     written = column.combine_chunks()
-    if pc.any(pc.match_substring(written, "\\")).as_py():
+    if _holds(written, _BACKSLASH):
         written = pa.array([_unescaped(value) for value in written.to_pylist()], pa.large_binary())
     return written.cast(pa.large_string())
 
@@ -84,9 +88,18 @@ def values_of(column: pa.ChunkedArray) -> pa.Array:
 def written_of(values: pa.Array) -> pa.Array:
     """Return values as COPY writes them."""
     plain = values.cast(pa.large_string()).cast(pa.large_binary())
-    if pc.any(pc.match_substring_regex(plain, r"[\x08\x0c\n\r\t\x0b\\]")).as_py():
+    if _holds(plain, _ESCAPED_SIGNS):
         plain = pa.array([_escaped(value) for value in plain.to_pylist()], pa.large_binary())
     return plain
+
+
+def _holds(values: pa.Array, signs: np.ndarray) -> bool:
+    """Say whether any of these bytes is in any value; quicker than a search in each of them."""
+    _, offsets, data = values.buffers()
+    if data is None or not len(values):
+        return False
+    ends = np.frombuffer(offsets, np.int64)[values.offset : values.offset + len(values) + 1]
+    return bool(signs[np.frombuffer(data, np.uint8)[ends[0] : ends[-1]]].any())
 
 
 def _unescaped(value: bytes | None) -> bytes | None:

@@ -11,8 +11,9 @@ from pydantic import BeforeValidator, Field, StringConstraints, model_validator
 
 from handover.model.base import Frozen
 
-# The plan is approved by somebody who did not ask for it, the result accepted by the receiving side.
-What = Literal["execute", "accept"]
+# The plan is approved by somebody who did not ask for it, the result accepted by the receiving side, and then
+# approved again that rows go from the source for good.
+What = Literal["execute", "accept", "dispose"]
 AccountText = Annotated[str, StringConstraints(pattern=r"^[^\s\x00-\x1f\x7f]{1,250}$")]
 
 
@@ -63,22 +64,27 @@ class Signoff(Frozen):
 
 
 class Approvals(Frozen):
-    """The approvals of a case. The receiving side cannot also be the one that lets the plan be executed."""
+    """The approvals of a case. The receiving side cannot also be the one that lets the plan be executed, or
+    rows be disposed of. Without ``dispose`` nothing is erased or pseudonymised at the source; only where
+    nothing is handed over is there nothing to ``accept``.
+    """
 
     execute: Signoff
-    accept: Signoff
+    accept: Signoff | None = None
+    dispose: Signoff | None = None
 
     @model_validator(mode="after")
     def _sides_differ(self) -> Approvals:
-        for account in self.accept.approvers:
-            for other in self.execute.approvers:
-                if account.folded == other.folded or account.id == other.id:
-                    raise ValueError(
-                        f"{account.name!r} stands under execute and under accept; the receiving side accepts"
-                        " with accounts of its own"
-                    )
+        for what, ours in (("execute", self.execute), ("dispose", self.dispose)):
+            for other in ours.approvers if ours else ():
+                for account in self.accept.approvers if self.accept else ():
+                    if account.folded == other.folded or account.id == other.id:
+                        raise ValueError(
+                            f"{account.name!r} stands under {what} and under accept; the receiving side"
+                            " accepts with accounts of its own"
+                        )
         return self
 
-    def of(self, what: What) -> Signoff:
-        """Return the rule for one of the two."""
-        return self.execute if what == "execute" else self.accept
+    def of(self, what: What) -> Signoff | None:
+        """Return the rule for one of them."""
+        return {"execute": self.execute, "accept": self.accept, "dispose": self.dispose}[what]

@@ -23,8 +23,11 @@ from handover.model.approval import Approvals
 from handover.model.base import Frozen
 from handover.model.consent import ConsentRecords
 from handover.model.cutover import FREEZE_SCHEMA, Cutover
-from handover.model.disposition import RowClass
+from handover.model.disposal import DeclaredStore, Disposal
+from handover.model.disposition import COPIED, GOING, RowClass
 from handover.model.ledger_list import LedgerHandover, ledger_problems
+from handover.model.legal_terms import TransactionType
+from handover.model.masking import Pseudonyms
 from handover.model.matter import Matter
 from handover.model.reconciliation import Reconciliation
 from handover.model.scope import Scope
@@ -59,18 +62,6 @@ def _fits(name: str) -> str:
 
 
 Identifier = Annotated[str, StringConstraints(min_length=1), AfterValidator(_fits)]
-TransactionType = Literal[
-    "equity_transfer",
-    "asset_transfer",
-    "loan_portfolio_transfer",
-    "merger",
-    "division",
-    "dissolution",
-    "bankruptcy",
-    "deregistration",
-    "vie_termination",
-    "ledger_handover",
-]
 RECEIPTS_SCHEMA = "handover"
 OURS = (RECEIPTS_SCHEMA, FREEZE_SCHEMA)
 
@@ -123,15 +114,16 @@ class Case(Frozen):
     ``expectations`` names suites under ``include/expectations``, beside those made from the inventory.
     Without ``approvals`` nobody is asked, without ``policy`` (packs as ``pack@version``) no gate is judged,
     and the ledger says so. Without ``scope`` all rows are in scope, and ``consents`` cannot leave any out.
+    ``target`` is that of a transfer; a deregistration has none.
     """
 
     case: CaseId
     title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
-    kind: Literal["transfer"]
+    kind: Literal["transfer", "deregistration"]
     transaction: TransactionType
     parties: Parties
     source: Source
-    target: Target
+    target: Target | None = None
     restore_test: RestoreTest
     lanes: Annotated[int, Field(ge=1, le=64)] = 2
     snapshot_hours: Annotated[int, Field(ge=1, le=168)] = 12
@@ -146,12 +138,20 @@ class Case(Frozen):
     consents: tuple[ConsentRecords, ...] = ()
     ledger: LedgerHandover | None = None
     cutover: Cutover = Cutover()
+    pseudonyms: Pseudonyms = Pseudonyms()
+    stores: tuple[DeclaredStore, ...] = ()
+    disposal: Disposal = Disposal()
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Case:
         if self.scope and self.source.large_objects:
             raise ValueError(
                 "a scope cannot say which large objects belong to it; write source.large_objects: false"
+            )
+        if self.source.large_objects and any(one.target == "copy_pseudonymised" for one in self.classes):
+            raise ValueError(
+                "large objects arrive as they are, whoever they show; write source.large_objects: false "
+                "where classes are copied pseudonymised"
             )
         names = [one.name for one in self.classes]
         if len(set(names)) != len(names):
@@ -169,8 +169,34 @@ class Case(Frozen):
         return self
 
     @model_validator(mode="after")
+    def _kind_fits(self) -> Case:
+        if (self.kind == "transfer") != (self.target is not None):
+            raise ValueError(
+                "kind: transfer needs a target, kind: deregistration has none: what is kept is archived"
+            )
+        if self.approvals and (self.approvals.accept is None) != (self.target is None):
+            raise ValueError(
+                "approvals.accept is for the receiving side: a transfer needs it, no other case has it"
+            )
+        for one in self.classes:
+            if (one.target == "archive" and self.target) or (one.target in COPIED and not self.target):
+                raise ValueError(
+                    f"class {one.name!r} has target: {one.target}; rows are copied in a transfer, "
+                    "archived in a deregistration"
+                )
+            if self.target and one.target == "nothing" and one.source in GOING:
+                raise ValueError(
+                    f"class {one.name!r} is to be changed at the source and is not handed over, so that no "
+                    "backup would hold it; a transfer disposes of what it hands over: write source: restrict"
+                )
+        names = [store.name for store in self.stores]
+        if len(set(names)) != len(names):
+            raise ValueError("stores names a store twice; give each a name of its own")
+        return self
+
+    @model_validator(mode="after")
     def _ends_differ(self) -> Case:
-        if self.source.connection == self.target.connection:
+        if self.target and self.source.connection == self.target.connection:
             raise ValueError(
                 f"source.connection and target.connection are both {self.source.connection!r}; "
                 "a transfer needs two databases"

@@ -6,6 +6,8 @@ from handover.model.base import Frozen
 
 # Holds the functions of freezes in the source; like the receipts' schema it is never handed over.
 FREEZE_SCHEMA = "handover_freeze"
+# With this begin the names of the policies that lock rows away for a while.
+QUARANTINE_POLICY = "handover_quarantine"
 
 
 class Cutover(Frozen):

@@ -12,28 +12,21 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import yaml
-from pydantic import AfterValidator, Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, StringConstraints, ValidationError, model_validator
 
 from handover.errors import DataMapInvalid
 from handover.model.base import Frozen
 from handover.model.case import CASE_ID, CaseId
 from handover.model.catalog import Catalog
-from handover.model.kinds import KINDS, Levels
+from handover.model.kinds import KindName, Levels
+from handover.model.masking import TreatmentEntry
 from handover.model.reconciliation import ColumnName, TableName
 from handover.model.strict_yaml import line_of, read_mapping
 
 UNKNOWN = "unknown"
+# Quasi-identifiers are known to others and single somebody out together; sensitive is what they would learn.
+Risk = Literal["quasi", "sensitive", "none"]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=500, strip_whitespace=True)]
-Treatment = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
-
-
-def _known(kind: str) -> str:
-    if kind not in KINDS:
-        raise ValueError(f"{kind!r} is not a kind; one of {', '.join(KINDS)}")
-    return kind
-
-
-KindName = Annotated[str, AfterValidator(_known)]
 
 
 class Confirmation(Frozen):
@@ -51,14 +44,16 @@ class Contained(Frozen):
 
 
 class ColumnEntry(Levels):
-    """What a column holds; ``treatment`` is the policy's word for what happens to it, once decided.
+    """What a column holds; ``treatment`` is what happens to it in rows that are pseudonymised.
 
     ``mandatory``: whether a record is incomplete without it (B05); unless said, its kind decides.
+    ``risk``: what it is to somebody who wants to know whose row it is, unless said by its kind too.
     """
 
     kind: KindName
     contains: tuple[Contained, ...] = ()
-    treatment: Treatment | None = None
+    treatment: TreatmentEntry | None = None
+    risk: Risk | None = None
     mandatory: bool | None = None
     confirmed: Confirmation | None = None
 
@@ -216,6 +211,7 @@ _REMEDIES = {
     "extra_forbidden": "unknown key; take it out or correct its spelling",
     "missing": "missing; add it",
     "string_type": "not a text; put it in quotes",
+    "dict_type": "not a mapping; write it as {strategy: NAME}",
 }
 
 

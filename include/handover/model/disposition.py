@@ -16,8 +16,18 @@ from handover.model.reconciliation import TableName
 from handover.model.scope import PredicateText
 
 ClassName = Annotated[str, StringConstraints(pattern=r"^[^\x00-\x1f]{1,120}$", strip_whitespace=True)]
-TargetTreatment = Literal["copy", "nothing"]
+TargetTreatment = Literal["copy", "copy_pseudonymised", "archive", "nothing"]
+# What brings rows to the target, as they are or with pseudonyms in place of what tells who somebody is.
+COPIED: tuple[TargetTreatment, ...] = ("copy", "copy_pseudonymised")
 SourceTreatment = Literal["keep", "restrict", "pseudonymise", "erase"]
+
+# What takes something of a row away at the source for good, and so rests on its backup.
+GOING: tuple[SourceTreatment, ...] = ("erase", "pseudonymise")
+
+
+def is_backed_up(target: TargetTreatment, source: SourceTreatment) -> bool:
+    """Say whether rows of such a class are read into the backup."""
+    return target != "nothing" or source in GOING
 
 
 class RowClass(Frozen):

@@ -10,16 +10,22 @@ from handover.model.base import Frozen
 
 Severity = Literal["critical", "warning"]
 Side = Literal["source", "target"]
+# Who is asked a rule: what hangs on values is asked of the source alone where the target gets pseudonyms.
+Asked = Literal["both", "source", "target"]
 TableName = tuple[str, str]
 
 
 class ColumnFact(Frozen):
-    """A column as its table declares it; ``enum``: compared as text, its labels are not a type of ours."""
+    """A column as its table declares it; ``enum``: compared as text, its labels are not a type of ours.
+
+    ``plain_type``: the type below a domain, else the same.
+    """
 
     name: str
     type: str
     enum: bool
     not_null: bool
+    plain_type: str = ""
 
 
 class ForeignKey(Frozen):
@@ -61,7 +67,10 @@ class TableFacts(Frozen):
 
 
 class Rule(Frozen):
-    """One expectation of one table; ``kwargs`` are those of its kind in ``quality.kinds``."""
+    """One expectation of one table; ``kwargs`` are those of its kind in ``quality.kinds``.
+
+    ``of`` says which side it is asked of.
+    """
 
     id: str
     schema_name: str
@@ -71,6 +80,7 @@ class Rule(Frozen):
     kwargs: dict[str, JsonValue]
     suite: str
     severity: Severity
+    of: Asked = "both"
 
     @property
     def label(self) -> str:
@@ -91,3 +101,4 @@ class Outcome(Frozen):
     failing: int | None
     tokens: tuple[str, ...]
     error: str
+    of: Asked = "both"

@@ -31,7 +31,11 @@ class ColumnFigures(Frozen):
 
 
 class TableFigures(Frozen):
-    """A table. ``generated_digest`` is the SHA-256 of its ``generated`` columns in the order of the plan."""
+    """A table. ``generated_digest`` is the SHA-256 of its ``generated`` columns in the order of the plan.
+
+    ``unsummed``: columns of numbers that arrive as pseudonyms, or may be computed from some. A table with
+    masked columns has no ``generated_digest``.
+    """
 
     schema_name: str
     name: str
@@ -39,6 +43,7 @@ class TableFigures(Frozen):
     columns: tuple[ColumnFigures, ...]
     generated: tuple[str, ...]
     generated_digest: str
+    unsummed: tuple[str, ...] = ()
 
     @property
     def label(self) -> str:

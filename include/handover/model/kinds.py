@@ -6,7 +6,9 @@ Where a kind falls between two levels the higher one stands. A data map may say 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator
 
 from handover.model.base import Frozen
 
@@ -136,6 +138,15 @@ def _read() -> dict[str, Kind]:
 
 
 KINDS = _read()
+
+
+def _known(kind: str) -> str:
+    if kind not in KINDS:
+        raise ValueError(f"{kind!r} is not a kind; one of {', '.join(KINDS)}")
+    return kind
+
+
+KindName = Annotated[str, AfterValidator(_known)]
 _CLASSES: tuple[FinancialClass, ...] = ("none", "C1", "C2", "C3")
 _CATEGORIES: tuple[GdprCategory, ...] = ("none", "personal", "special")
 

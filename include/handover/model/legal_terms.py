@@ -6,6 +6,19 @@ from typing import Annotated, Literal
 
 from pydantic import Field, StringConstraints
 
+TransactionType = Literal[
+    "equity_transfer",
+    "asset_transfer",
+    "loan_portfolio_transfer",
+    "merger",
+    "division",
+    "dissolution",
+    "bankruptcy",
+    "deregistration",
+    "vie_termination",
+    "ledger_handover",
+]
+
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=600, strip_whitespace=True)]
 Region = Annotated[str, StringConstraints(pattern=r"^[A-Z]{2}$")]

@@ -14,7 +14,8 @@ from pydantic import Field
 from handover.model.base import Frozen
 from handover.model.case import Case
 from handover.model.catalog import Catalog, KeyColumn, Table
-from handover.model.disposition import SourceTreatment, TargetTreatment
+from handover.model.disposition import GOING, SourceTreatment, TargetTreatment
+from handover.model.masking import NO_MASKS, MaskedColumn, Masks
 
 CopyFormat = Literal["binary", "text"]
 LARGE_OBJECTS = "large-objects"
@@ -46,7 +47,8 @@ class Lane(Frozen):
 class TablePlan(Frozen):
     """How one table travels. ``columns`` leaves generated ones out: the target computes them.
 
-    ``partitioned`` and ``row_order`` as in the catalog.
+    ``partitioned`` and ``row_order`` as in the catalog. ``masked`` arrives with
+    pseudonyms; ``masked_here`` gets them at the source, in rows that are to be pseudonymised there.
     """
 
     id: str
@@ -60,11 +62,20 @@ class TablePlan(Frozen):
     rows_estimate: int
     partitioned: bool = False
     row_order: Literal["bytes", "utf8"] = "bytes"
+    masked: tuple[MaskedColumn, ...] = ()
+    masked_here: tuple[MaskedColumn, ...] = ()
 
     @property
     def label(self) -> str:
         """Return the name for people."""
         return self.id if self.id == LARGE_OBJECTS else f"{self.schema_name}.{self.name}"
+
+    @property
+    def rekeyed(self) -> bool:
+        """Say whether its rows come in another order once they are masked."""
+        ordering = {column.name for column in self.key} or set(self.columns)
+        generated = ordering - set(self.columns)  # from columns of which any may be masked
+        return bool(self.masked and generated) or any(one.column in ordering for one in self.masked)
 
 
 class ClassRows(Frozen):
@@ -139,13 +150,26 @@ class Plan(Frozen):
         """Return the table with that id."""
         return next(table for table in self.tables if table.id == table_id)
 
+    @property
+    def masks(self) -> bool:
+        """Say whether anything arrives with pseudonyms."""
+        return any(table.masked for table in self.tables)
+
+    @property
+    def disposes(self) -> bool:
+        """Say whether anything of the source is to go."""
+        counted = self.scope.tables if self.scope else ()
+        return any(one.source in GOING for table in counted for one in table.classes)
+
     def groups(self) -> list[Group]:
         """Return all groups, table by table."""
         return sorted((g for lane in self.lanes for g in lane.groups), key=lambda g: (g.table, g.number))
 
 
-def copy_format(table: Table, same_major: bool) -> tuple[CopyFormat, str]:
+def copy_format(table: Table, same_major: bool, because: str = "") -> tuple[CopyFormat, str]:
     """Choose binary only where it is known to be lossless; else text, with the reason."""
+    if because:
+        return "text", because
     if not same_major:
         return "text", "major versions differ"
     unsafe = [c.name for c in table.columns if not c.binary_safe and not c.generated]
@@ -195,9 +219,16 @@ def narrowed(catalog: Catalog, scope: PlannedScope | None) -> Catalog:
     return catalog.model_copy(update={"tables": tuple(map(of, catalog.tables))})
 
 
-def table_plan(number: int, table: Table, same_major: bool, groups: int) -> TablePlan:
-    """Plan the transport of one table; ``groups`` is how many its bounds really make."""
-    form, reason = copy_format(table, same_major)
+def table_plan(
+    number: int, table: Table, same_major: bool, groups: int, masks: Masks = NO_MASKS, because: str = ""
+) -> TablePlan:
+    """Plan the transport of one table; ``groups`` is how many its bounds really make.
+
+    ``because``: why it must travel as text, whatever its types.
+    """
+    name = (table.schema_name, table.name)
+    away, here = masks.away.get(name, ()), masks.here.get(name, ())
+    form, reason = copy_format(table, same_major, "columns are masked" if away or here else because)
     return TablePlan(
         id=f"t{number:05}",
         schema_name=table.schema_name,
@@ -210,6 +241,8 @@ def table_plan(number: int, table: Table, same_major: bool, groups: int) -> Tabl
         rows_estimate=table.rows_estimate,
         partitioned=table.partitioned,
         row_order=table.row_order,
+        masked=away,
+        masked_here=here,
     )
 
 
@@ -240,9 +273,14 @@ def make_plan(
     scope: PlannedScope | None = None,
     datamap_digest: str = "",
     policy: dict[str, str] | None = None,
+    masks: Masks = NO_MASKS,
 ) -> Plan:
     """Return the plan; ``groups`` gives for each table label the number of groups that its bounds make."""
-    plans = [table_plan(n, t, same_major, groups[t.label]) for n, t in enumerate(catalog.tables)]
+    going = any(one.target == "archive" or one.source == "erase" for one in case.classes)
+    because = "rows are archived or erased" if going else ""
+    plans = [
+        table_plan(n, t, same_major, groups[t.label], masks, because) for n, t in enumerate(catalog.tables)
+    ]
     weights = {p.id: max(FLOOR, t.bytes // p.groups) for p, t in zip(plans, catalog.tables, strict=True)}
     if case.source.large_objects:  # planned even when there are none yet: some may come until the snapshot
         plans.append(large_object_plan())

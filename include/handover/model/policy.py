@@ -11,9 +11,20 @@ from typing import Annotated, Literal, Self
 from pydantic import Field, StringConstraints, model_validator
 
 from handover.model.base import Frozen
-from handover.model.case import TransactionType
 from handover.model.check import Check, Known
-from handover.model.legal_terms import Level, Mechanism, Name, RiskLevel, Severity, Status, Trigger, Words
+from handover.model.kinds import KindName
+from handover.model.legal_terms import (
+    Level,
+    Mechanism,
+    Name,
+    RiskLevel,
+    Severity,
+    Status,
+    TransactionType,
+    Trigger,
+    Words,
+)
+from handover.model.masking import Thresholds, TreatmentEntry
 
 PackName = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9-]{1,40}$")]
 Version = Annotated[str, StringConstraints(pattern=r"^[0-9]{4}\.[0-9]{2}(\.[0-9]+)?$")]
@@ -129,6 +140,22 @@ class Masking(Rule):
     keep: Literal["ends", "surname", "district", "domain"] = "ends"
 
 
+class PseudonymDefault(Rule):
+    """What is done to columns of some kinds in rows that are pseudonymised, unless the data map says so.
+
+    Of ``treatments`` the first that fits all columns of a domain is taken.
+    """
+
+    kinds: Annotated[tuple[KindName, ...], Field(min_length=1)]
+    treatments: Annotated[tuple[TreatmentEntry, ...], Field(min_length=1)]
+
+
+class Reidentification(Rule):
+    """What must hold of pseudonymised rows in the test of re-identification."""
+
+    thresholds: Thresholds
+
+
 class Control(Rule):
     """A protective measure and the lowest risk level from which it must be on."""
 
@@ -174,6 +201,8 @@ class Pack(Frozen):
     retention: dict[RuleId, RetentionRule] = Field(default={})
     holds: dict[Name, HoldKind] = Field(default={})
     masking: dict[Name, Masking] = Field(default={})
+    pseudonyms: dict[RuleId, PseudonymDefault] = Field(default={})
+    reidentification: dict[RuleId, Reidentification] = Field(default={})
     controls: dict[Name, Control] = Field(default={})
     export_table: dict[RuleId, ExportRow] = Field(default={})
     export_exemptions: dict[Name, Banner] = Field(default={})
@@ -209,6 +238,8 @@ class Pack(Frozen):
             **self.retention,
             **self.holds,
             **self.masking,
+            **self.pseudonyms,
+            **self.reidentification,
             **self.controls,
             **self.export_table,
             **self.export_exemptions,

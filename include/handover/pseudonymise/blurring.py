@@ -35,6 +35,13 @@ class Blurring(Strategy):
     KEEPS: ClassVar[Keeps] = "lossy"
     fallback: str | None = None
 
+    def fits(self, room: Room) -> str | None:
+        """Return the reason for which a plan must refuse the strategy for a column, None if there is none."""
+        reason = super().fits(room)
+        if reason is None and self.fallback is None and room.holds_null():
+            return "makes NULL of what it cannot read, which the column refuses: write a fallback"
+        return reason
+
 
 class Mask(Strategy):
     """Some characters at the start and at the end stay, each other one becomes the sign: a way of showing.

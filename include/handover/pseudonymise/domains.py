@@ -15,13 +15,14 @@ from typing import Annotated, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from pydantic import StringConstraints
 from stdnum.cn import ric
 
 from handover.classify.numbers import is_old_resident_id
 from handover.classify.shapes import plain
 from handover.model.base import Frozen
-from handover.pseudonymise.cells import Bools, Cells, with_texts
+from handover.pseudonymise.cells import Bools, Cells, Ints, with_texts
 
 Writing = Literal["exact", "text", "identity", "mobile", "code", "email", "plate"]
 
@@ -30,6 +31,8 @@ _CAPITALS = b"ABCDEFGHIJKLMNOPQRSTUVWXYZ"
 _SMALL = b"abcdefghijklmnopqrstuvwxyz"
 # Only what people put between signs: whatever else differs makes two values.
 _SEPARATORS = re.compile(r"[\s.·()-]")
+# Han as names and addresses are written is in its one form already; without signs that another form has.
+_ONE_FORM = r"^[\x{4e00}-\x{9fa5}0-9a-z]+(?: [\x{4e00}-\x{9fa5}0-9a-z]+)*$"
 _ANY_MOBILE = re.compile(r"(?:\+|00)?(?:86)?(1\d{10})")
 
 
@@ -62,6 +65,7 @@ class _Rule:
     one: Callable[[str], str]
     clean: bytes
     widths: tuple[int, ...] = ()
+    one_form: str = ""
 
     @cached_property
     def _unclean(self) -> Bools:
@@ -79,9 +83,17 @@ class _Rule:
             found |= ~np.isin(cells.lengths, self.widths)
         return found & cells.valid
 
+    def left(self, column: pa.Array, rows: Ints) -> Ints:
+        """Return those of the rows whose text is not in the one form at a look."""
+        if not self.one_form or len(rows) == 0:
+            return rows
+        known = pc.match_substring_regex(column.take(pa.array(rows)), self.one_form)
+        left: Ints = rows[~known.to_numpy(zero_copy_only=False)]
+        return left
+
 
 _RULES: dict[str, _Rule] = {
-    "text": _Rule(_text, _DIGITS + _SMALL),
+    "text": _Rule(_text, _DIGITS + _SMALL, one_form=_ONE_FORM),
     "identity": _Rule(_identity, _DIGITS + b"X", (18,)),
     "mobile": _Rule(_mobile, _DIGITS, (11,)),
     "code": _Rule(_signs, _DIGITS + _CAPITALS),
@@ -101,7 +113,7 @@ class Domain(Frozen):
         rule = _RULES.get(self.writing)
         if rule is None or len(column) == 0:
             return column
-        rows = np.flatnonzero(rule.others(Cells.of(column)))
+        rows = rule.left(column, np.flatnonzero(rule.others(Cells.of(column))))
         written = [rule.one(text) for text in column.take(pa.array(rows)).to_pylist()]
         return with_texts(rows, pa.array(written, pa.string()), column)
 

@@ -224,12 +224,26 @@ class Permute(Strategy):
         self._write(rest, away, into)
         return Masked(into.column(), counted(cells, len(rest)))
 
-    def _permuted(self, numbers: Ints, key: DomainKey) -> Words:
+    def reveal(self, column: pa.Array, key: DomainKey) -> pa.Array:
+        """Return the numbers behind pseudonyms, NULL for what is none.
+
+        What was no number of the domain got a pseudonym that stands for a number as well.
+        """
+        cells = Cells.of(column)
+        numbers, good = wholes(cells, self.width)
+        rows = valid_rows(cells, good & (numbers >= self.low) & (numbers <= self.high))
+        into = Pieces(len(cells))
+        self._write(rows, self._permuted(numbers[rows], key, forward=False), into)
+        return into.column()
+
+    def _permuted(self, numbers: Ints, key: DomainKey, *, forward: bool = True) -> Words:
         places = (numbers - self.low).astype(np.uint64)
         secret = key.secret(f"permute.{self.low}.{self.high}")
         if self._size < SMALLEST_DOMAIN:
-            return shuffled(secret, self._size)[places.astype(np.int64)].astype(np.uint64)
-        return Integers(secret, self._size).encrypt(places)
+            table = shuffled(secret, self._size)
+            return (table if forward else np.argsort(table))[places.astype(np.int64)].astype(np.uint64)
+        permutation = Integers(secret, self._size)
+        return permutation.encrypt(places) if forward else permutation.decrypt(places)
 
     def _write(self, rows: Ints, places: Words, into: Pieces) -> None:
         put_wholes(rows, places.astype(np.int64) + self.low, into, self.width)

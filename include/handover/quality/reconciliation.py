@@ -22,6 +22,7 @@ from handover.quality.showing import (
     RESULT,
     SOURCE,
     TARGET,
+    UNCOMPARED,
     Sheet,
     Token,
     both,
@@ -139,7 +140,16 @@ def _sums(source: Figures, target: Figures, token: Token, lines: list[str]) -> S
             ]
         )
         lines.extend(f"{label}: column {row['column']}: {reason}" for reason in reasons)
+    sheet.rows += _unsummed(source, tables)
     return sheet
+
+
+def _unsummed(source: Figures, tables: set[Place]) -> Iterator[list[str]]:
+    """Yield a row for each column of numbers that arrives masked; no figure of it is shown."""
+    for table in source.tables:
+        if (table.schema_name, table.name) in tables:
+            for column in table.unsummed:
+                yield [table.label, column, *[NOTHING] * 6, UNCOMPARED]
 
 
 def _reasons(row: Mapping[str, Any]) -> Iterator[str]:
@@ -169,7 +179,8 @@ def _generated(source: Figures, target: Figures, lines: list[str]) -> Sheet:
             continue
         equal = (ours.generated, ours.generated_digest) == (theirs.generated, theirs.generated_digest)
         columns = ", ".join(ours.generated or theirs.generated)
-        sheet.rows.append([ours.label, columns, f"{ours.rows:,}", EQUAL if equal else DIFFERENT])
+        same = EQUAL if ours.generated_digest else UNCOMPARED
+        sheet.rows.append([ours.label, columns, f"{ours.rows:,}", same if equal else DIFFERENT])
         if not equal:
             lines.append(f"{ours.label}: generated {columns}: other values in the target than in the source")
     return sheet

@@ -11,6 +11,7 @@ from handover.model.expectation import ForeignKey, Rule, TableFacts
 from handover.postgres.session import qualified
 from handover.quality.kind import Kind, Name, OfRow, all_of, column_of, only
 from handover.quality.kinds import WRITTEN
+from handover.quality.pseudonyms import NoRawMention, Pseudonyms
 
 _PARENT = sql.Identifier("handover:parent")
 
@@ -89,6 +90,8 @@ KINDS: dict[str, type[Kind]] = {
     "expect_table_row_count_to_equal": RowCount,
     "expect_foreign_key": CoveredKey,
     "expect_check": Check,
+    "expect_pseudonyms": Pseudonyms,
+    "expect_no_raw_mention": NoRawMention,
 }
 _NAMES = {kind: name for name, kind in KINDS.items()}
 

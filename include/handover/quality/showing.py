@@ -14,6 +14,8 @@ from handover.model.figures import Amount, Group
 FEWEST_ROWS = 10
 EQUAL, DIFFERENT = "=", "≠"
 NOTHING = "–"
+# In place of a figure of what arrives as pseudonyms, or may be computed from some.
+UNCOMPARED = "遮蔽，不核对 · masked, not compared"
 # Names a hidden figure by its place and value under the case's evidence key.
 Token = Callable[[Sequence[str]], str]
 Words = dict[str, str]

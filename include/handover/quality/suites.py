@@ -1,4 +1,4 @@
-"""Suites: made from inventory and data map, or written as JSON by a person, and all as one list of rules.
+"""Suites: made from inventory, data map and plan, or written as JSON by a person, and all as one list.
 
 A suite is JSON in Great Expectations' own form, its kinds limited to ours; ``meta.table`` says of which
 table an expectation is, ``schema.table`` or, where a name holds a dot, ``["schema", "table"]``.
@@ -10,6 +10,7 @@ import json
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from pydantic import Field, JsonValue, ValidationError
@@ -17,14 +18,17 @@ from pydantic import Field, JsonValue, ValidationError
 from handover.errors import CaseInvalid
 from handover.model.base import Frozen
 from handover.model.datamap import DataMap
-from handover.model.expectation import Rule, Severity, TableFacts, TableName
+from handover.model.expectation import Asked, Rule, Severity, TableFacts, TableName
+from handover.model.image import MaskedTable
 from handover.quality.kind import Kind
 from handover.quality.kinds import WRITTEN, CompoundUnique, NotNull, Unique
 from handover.quality.mapped import mapped
+from handover.quality.pseudonyms import arriving, asked_of
 from handover.quality.schema_kinds import KINDS, Check, CoveredKey, RowCount, kwargs_of, name_of
 
-# No file can be called by the second: a case names files by small letters, digits and hyphens.
-INVENTORY, DATA_MAP = "inventory", "data map"
+# No file can be called by the others: a case names files by small letters, digits and hyphens.
+INVENTORY, DATA_MAP, MASKED = "inventory", "data map", "masked columns"
+NOTHING_MASKED: Mapping[TableName, MaskedTable] = MappingProxyType({})
 
 
 class WrittenExpectation(Frozen):
@@ -138,23 +142,28 @@ def make_rules(
     rows: Mapping[TableName, int],
     suites: Iterable[Suite],
     datamap: DataMap | None = None,
+    masked: Mapping[TableName, MaskedTable] = NOTHING_MASKED,
 ) -> list[Rule]:
     """Return all rules: of data map and inventory, with ``rows`` as backed up by table, and of the suites.
 
     Of those that say the same the written one stands, then that of the inventory. A partitioned table
-    stands for its partitions, unless it was backed up as one table.
+    stands for its partitions, unless it was backed up as one table. What a schema declares holds on both
+    sides, also of ``masked`` columns; all else that hangs on their values is asked of the source alone.
     """
     made: dict[str, Rule] = {}
     parts = _parts(facts, rows)
     for name, kind in mapped(datamap, facts, parts) if datamap else ():
-        _add(made, name, kind, DATA_MAP, "warning")
+        _add(made, name, kind, DATA_MAP, "warning", asked_of(kind, masked.get(name)))
     for name in sorted(rows):
         for kind in _declared(facts[name], rows[name]):
             _add(made, name, kind, INVENTORY, "critical")
+        for kind in arriving(masked[name]) if name in masked else ():
+            _add(made, name, kind, MASKED, "critical", "target")
     for suite in suites:
         for expectation in suite.expectations:
+            kind = _kind(expectation)
             for name in _tables(expectation.table, facts, parts):
-                _add(made, name, _kind(expectation), suite.name, expectation.severity)
+                _add(made, name, kind, suite.name, expectation.severity, asked_of(kind, masked.get(name)))
     return sorted(made.values(), key=lambda rule: (rule.schema_name, rule.table))
 
 
@@ -201,8 +210,15 @@ def _tables(
     return [(schema, table)]
 
 
-def _add(made: dict[str, Rule], name: TableName, kind: Kind, suite: str, severity: Severity) -> None:
-    """Add a rule under an id of its own; the same said before is replaced and keeps its id."""
+def _add(
+    made: dict[str, Rule],
+    name: TableName,
+    kind: Kind,
+    suite: str,
+    severity: Severity,
+    of: Asked = "both",
+) -> None:
+    """Add a rule under an id of its own; the same said before is replaced, keeps its id and who is asked."""
     plain = "/".join(part for part in (".".join(name), kind.subject, kind.short) if part)
     number, identity = 1, plain
     while identity in made and made[identity].kwargs != kwargs_of(kind):
@@ -217,6 +233,7 @@ def _add(made: dict[str, Rule], name: TableName, kind: Kind, suite: str, severit
         kwargs=kwargs_of(kind),
         suite=suite,
         severity=severity,
+        of=made[identity].of if identity in made and made[identity].of == "both" else of,
     )
 
 
@@ -228,7 +245,8 @@ def documents(rules: Iterable[Rule]) -> list[dict[str, Any]]:
             {
                 "type": rule.kind,
                 "kwargs": rule.kwargs,
-                "meta": {"table": [rule.schema_name, rule.table], "id": rule.id},
+                "meta": {"table": [rule.schema_name, rule.table], "id": rule.id}
+                | ({} if rule.of == "both" else {"of": rule.of}),
                 "severity": rule.severity,
             }
         )
@@ -252,4 +270,5 @@ def _rule(suite: str, found: Mapping[str, Any]) -> Rule:
         kwargs=found["kwargs"],
         suite=suite,
         severity=found["severity"],
+        of=found["meta"].get("of", "both"),
     )

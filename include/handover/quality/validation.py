@@ -25,7 +25,7 @@ from handover.postgres.ordering import order_by
 from handover.postgres.session import Connection, database_errors, fetch
 from handover.quality.counting import failing_rows, fails_any
 from handover.quality.schema_kinds import kind_of
-from handover.quality.suites import DATA_MAP, INVENTORY
+from handover.quality.suites import DATA_MAP, INVENTORY, MASKED
 
 if TYPE_CHECKING:
     from handover.quality.gx import Ask
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 # So many rows show a person where to look; the count says how many there are.
 MOST_TOKENS = 10
 # Of these suites nobody wrote a word: it is ours to say how they are asked.
-MADE = frozenset((INVENTORY, DATA_MAP))
+MADE = frozenset((INVENTORY, DATA_MAP, MASKED))
 _TOGETHER = "together"
 # Names a row by the parts of its key, so that nobody without the case's key can tell which.
 Tokens = Callable[..., str]
@@ -144,6 +144,7 @@ def _outcome(rule: Rule, *, success: bool, failing: int | None, tokens: Sequence
         failing=failing,
         tokens=tuple(tokens),
         error=error,
+        of=rule.of,
     )
 
 
@@ -187,11 +188,14 @@ def _tokens(database: Database, table: TableFacts, rule: Rule) -> list[str]:
 
 
 def _name(database: Database, plan: TablePlan, row: bytes) -> str:
-    """Name a row: by its key where that is a bare number or uuid, else by a keyed token."""
+    """Name a row: by its key where that is a bare number or uuid, else by a keyed token.
+
+    A masked key is never shown: beside its pseudonym, which fails the same rule, it would tell whose it is.
+    """
     if not plan.key:
         return database.token(row)
     parts = fields(row, plan.format)
     shown = [surrogate(part, c.type, plan.format) for part, c in zip(parts, plan.key, strict=True)]
-    if None in shown:
+    if None in shown or plan.rekeyed:
         return database.token(*(part or b"" for part in parts))
     return ", ".join(f"{c.name} = {text}" for c, text in zip(plan.key, shown, strict=True))

@@ -7,28 +7,11 @@ comes from the policy. Counts below five name hardly anyone but may name someone
 
 from __future__ import annotations
 
-from pydantic import Field
-
 from handover.model.base import Frozen
+from handover.model.masking import Thresholds
 
 FEWEST_SHOWN = 5
 Shown = int | float | str
-
-
-class Thresholds(Frozen):
-    """What a policy allows; an equal figure is within.
-
-    ``smallest_class``: k. ``diversity``: l, distinct values of each sensitive column in every class.
-    ``record_risk``: above it a record is at risk. The others: share of unique records, share of records at
-    risk, and mean risk.
-    """
-
-    smallest_class: int = Field(ge=1)
-    diversity: int = Field(ge=1)
-    record_risk: float = Field(gt=0, le=1)
-    unique_share: float = Field(ge=0, le=1)
-    at_risk_share: float = Field(ge=0, le=1)
-    mean_risk: float = Field(gt=0, le=1)
 
 
 class Attack(Frozen):

@@ -12,11 +12,11 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from handover.model.masking import Thresholds
 from handover.risk.classes import CLASSES, POPULATION, RECORDS, diversity_of
 from handover.risk.figures import (
     Attack,
     RiskFigures,
-    Thresholds,
     shown_count,
     shown_risk,
     shown_share,

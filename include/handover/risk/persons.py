@@ -93,7 +93,7 @@ class Persons:
             self._texts[kind].seal(by_length)
 
     def __call__(self, rows: bytes) -> list[Hit]:
-        """Return for each row with two things of one person a hit at the cell of the first of them."""
+        """Return for each row with two things of one person a hit at every cell with a name or an address."""
         text = plain(rows).decode("utf-8", "replace")
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
         signs, places = _letters(points, breaks=True)
@@ -111,24 +111,25 @@ class Persons:
         for row, column, (_, kind, owners) in zip(at_rows.tolist(), at_columns.tolist(), found, strict=True):
             by_row[row].append((column, kind, owners))
         lines = text.split("\n")
-        return [hit for row, seen in sorted(by_row.items()) if (hit := self._together(row, seen, lines[row]))]
+        return [hit for row, seen in sorted(by_row.items()) for hit in self._together(row, seen, lines[row])]
 
-    def _together(self, row: int, seen: list[tuple[int, str, list[int]]], line: str) -> Hit | None:
-        """Return a hit when one person has two of the three in the row."""
+    def _together(self, row: int, seen: list[tuple[int, str, list[int]]], line: str) -> list[Hit]:
+        """Return hits for all persons who have two of the three in the row, one for each cell."""
         kinds: dict[int, set[str]] = defaultdict(set)
-        columns: dict[int, int] = {}
+        columns: dict[int, set[int]] = defaultdict(set)
         for column, kind, owners in seen:
             for person in owners:
                 kinds[person].add(kind)
-                columns.setdefault(person, column)
+                columns[person].add(column)
         dates = {self._token("".join(parts).encode()) for parts in _dates_in(line)}
+        hits: dict[int, Hit] = {}
         for person, known in kinds.items():
             birth = self._births[person]
             if birth is not None and birth in dates:
                 known.add("birth_date")
-            if len(known) > 1:
-                return Hit(row, columns[person], " + ".join(sorted(known)))
-        return None
+            for column in sorted(columns[person]) if len(known) > 1 else ():
+                hits.setdefault(column, Hit(row, column, " + ".join(sorted(known))))
+        return list(hits.values())
 
     def _token(self, form: bytes) -> bytes:
         return hmac.digest(self._key, form, "sha256")[:TOKEN_BYTES]

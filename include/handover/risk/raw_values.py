@@ -18,14 +18,24 @@ import numpy as np
 from handover.risk.windows import Polynomials, Sieve
 
 TOKEN_BYTES = 16
-KINDS = ("resident_id", "residence_permit", "bank_card", "mobile", "email", "uscc", "owner_uscc")
+# Kinds of which a value is one person's, or one company's.
+KINDS = (
+    *("resident_id", "residence_permit", "bank_card", "mobile", "email", "uscc", "owner_uscc", "phone"),
+    *("account_no", "passport", "travel_permit", "plate", "device_id"),
+)
+_DIALLED_KINDS = ("mobile", "phone")
 # Shorter numbers occur by chance; a longer one has no kind.
 SHORTEST_NUMBER, LONGEST_NUMBER = 11, 19
 SHORTEST_WORD, LONGEST_WORD = 12, 24
+# A shorter word has to be a letter and as many digits as a passport's at the least.
+SHORTEST_LETTERED, FEWEST_DIGITS = 8, 7
 MOBILE_DIGITS = 11
 _EMAIL = re.compile(r"[a-z0-9._%+'-]{1,64}@[a-z0-9\u0080-\U0010ffff.-]{1,250}")
 _NUMBER = re.compile(rf"\d{{{SHORTEST_NUMBER},{LONGEST_NUMBER}}}|\d{{17}}X")
-_WORD = re.compile(rf"(?=.*\d)[0-9A-Z]{{{SHORTEST_WORD},{LONGEST_WORD}}}")
+_WORD = re.compile(
+    rf"(?=.*\d)[0-9A-Z]{{{SHORTEST_WORD},{LONGEST_WORD}}}"
+    rf"|(?=.*[A-Z])(?=(?:.*\d){{{FEWEST_DIGITS}}})[0-9A-Z]{{{SHORTEST_LETTERED},{SHORTEST_WORD - 1}}}"
+)
 _DIALLED = re.compile(rf"(?:0086|86|0)(1\d{{{MOBILE_DIGITS - 1}}})")
 _NO_SIGN = re.compile(r"[^0-9A-Za-z]")
 
@@ -37,16 +47,20 @@ def canonical(kind: str, value: str) -> bytes | None:
         text = text.strip().lower()
         return text.encode() if _EMAIL.fullmatch(text) else None
     text = _NO_SIGN.sub("", text).upper()
-    if kind == "mobile" and (dialled := _DIALLED.fullmatch(text)):
+    if kind in _DIALLED_KINDS and (dialled := _DIALLED.fullmatch(text)):
         text = dialled[1]
     return text.encode() if _NUMBER.fullmatch(text) or _WORD.fullmatch(text) else None
 
 
 class RawValues:
-    """The values of a search: add them, then ask for tokens. The key lives as long as this object."""
+    """The values of a search: add them, then ask for tokens. The key lives as long as this object.
 
-    def __init__(self, key: bytes | None = None) -> None:
+    ``part``: the values are dealt out by their tokens, and this object keeps those of its number of so many.
+    """
+
+    def __init__(self, key: bytes | None = None, part: tuple[int, int] = (0, 1)) -> None:
         self._key = key or secrets.token_bytes(32)
+        self._part = part
         self.polynomials = Polynomials()
         self.unsearchable: Counter[str] = Counter()
         self.lengths: set[int] = set()  # of numbers
@@ -66,7 +80,10 @@ class RawValues:
             if form is None:
                 self.unsearchable[kind] += bool(value)
                 continue
-            self._joined += self.token(form)
+            token = self.token(form)
+            if token[-1] % self._part[1] != self._part[0]:
+                continue
+            self._joined += token
             self._kinds.append(place)
             if kind == "email":
                 self.emails = True
@@ -101,6 +118,12 @@ class RawValues:
         return [KINDS[kinds[at]] if yes else None for at, yes in zip(place, same, strict=True)]
 
     @property
+    def counts(self) -> dict[str, int]:
+        """Return how many different values of each kind there are."""
+        found = np.bincount(self._seal()[2], minlength=len(KINDS))
+        return {kind: int(count) for kind, count in zip(KINDS, found, strict=True) if count}
+
+    @property
     def sieve(self) -> Sieve:
         """Return the first sieve for candidates."""
         return self._seal()[3]
@@ -108,7 +131,8 @@ class RawValues:
     def _seal(self) -> tuple[np.ndarray, np.ndarray, np.ndarray, Sieve]:
         if self._sealed is None:
             tokens = np.frombuffer(bytes(self._joined), np.dtype(">u8")).reshape(-1, 2)
-            order = np.argsort(tokens[:, 0], kind="stable")
+            # Many rows may hold one value: it is kept once.
+            _, order = np.unique(tokens[:, 0], return_index=True)
             sieve = Sieve(np.concatenate([np.zeros(0, np.uint64), *self._hashes]))
             kinds = np.frombuffer(bytes(self._kinds), np.uint8)[order]
             self._sealed = tokens[order, 0].astype("u8"), tokens[order, 1].astype("u8"), kinds, sieve
