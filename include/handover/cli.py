@@ -11,7 +11,19 @@ import os
 import sys
 from collections.abc import Callable
 
-from handover.commands import cases, classify, evidence, explain, handover_list, machine, runs
+from handover.commands import (
+    cases,
+    certificate,
+    classify,
+    custodian,
+    destruction,
+    evidence,
+    explain,
+    handover_list,
+    machine,
+    reveal,
+    runs,
+)
 from handover.errors import HandoverError
 
 
@@ -39,6 +51,18 @@ def _parser() -> argparse.ArgumentParser:
         prog="handover", description="Move or destroy a company's customer data and prove it."
     )
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for module in (cases, explain, classify, runs, handover_list, evidence, machine):
+    for module in (
+        cases,
+        explain,
+        classify,
+        runs,
+        handover_list,
+        destruction,
+        reveal,
+        custodian,
+        certificate,
+        evidence,
+        machine,
+    ):
         module.add_commands(commands)
     return parser

@@ -25,18 +25,19 @@ if TYPE_CHECKING:
     from handover.stages.approvals import Answer
     from handover.stages.context import Context
 
-YES = {"execute": "Approve 批准", "accept": "Accept 接受"}
+YES = {"execute": "Approve 批准", "accept": "Accept 接受", "dispose": "Approve disposal 批准处置"}
 NO = "Refuse 拒绝"
 SUBJECTS = {
     "execute": "Approve the execution of this plan? 是否批准执行该计划？",
     "accept": "Accept what was delivered? 是否接受移交结果？",
+    "dispose": "Approve that these rows go from the source? 是否批准源库数据处置？",
 }
 # An answer that does not count fails the attempt, and the next one puts the same question again.
 ASK_AGAIN = {"retries": 5, "retry_delay": timedelta(seconds=5), "retry_exponential_backoff": 0}
 
 
 def signed_approval(what: str, answers: int = 2) -> TaskGroup:
-    """Return the tasks that ask for ``execute`` or ``accept``, named after it, for up to that many yes.
+    """Return the tasks that ask for something by its name, as an approval has it, for up to that many yes.
 
     They ask one after the other: who said yes to one is not offered the next. To ask anew, clear ``rounds``.
     A dry run skips them and all that follows.

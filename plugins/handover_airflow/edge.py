@@ -7,6 +7,7 @@ foresaw only its type and place are told, because its message could quote a row.
 from __future__ import annotations
 
 import logging
+import re
 import traceback
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,11 +23,15 @@ Result = TypeVar("Result")
 PARAMS = frozenset({"case", "dry_run"})
 
 
-def known_cases() -> list[str]:
-    """Return the case ids that the trigger form offers."""
+def known_cases(kind: str) -> list[str]:
+    """Return the ids of the cases of a kind, which the trigger form offers; read at a look, not validated."""
     from handover.settings import Settings
 
-    return sorted(path.stem for path in Settings.load().cases.glob("*.yaml"))
+    said = re.compile(rf"^kind:\s*{kind}\b", re.MULTILINE)
+    cases = Settings.load().cases.glob("*.yaml")
+    return sorted(
+        path.stem for path in cases if said.search(path.read_text(encoding="utf-8", errors="replace"))
+    )
 
 
 def run_stage(work: Callable[[Context], Result]) -> Result:
@@ -38,7 +43,9 @@ def run_stage(work: Callable[[Context], Result]) -> Result:
     airflow = get_current_context()
     try:
         case = requested_case(airflow)
-        result = work(open_context(Settings.load(), case, airflow["dag_run"].run_id, connection_url))
+        context = open_context(Settings.load(), case, airflow["dag_run"].run_id, connection_url)
+        _require_kind(context, airflow["dag_run"].dag_id)
+        result = work(context)
     except Terminal as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None
     except Transient as error:
@@ -47,6 +54,16 @@ def run_stage(work: Callable[[Context], Result]) -> Result:
         raise AirflowFailException(unforeseen(error)) from None
     log.info("%s is done", airflow["ti"].task_id)
     return result
+
+
+def _require_kind(context: Context, dag: str) -> None:
+    from handover.errors import CaseInvalid
+
+    if context.case.kind != dag:
+        raise CaseInvalid(
+            f"case {context.case.case} is a {context.case.kind}, and this is the DAG {dag}",
+            hint=f"trigger the DAG {context.case.kind}; `handover run {context.case.case}` finds it",
+        )
 
 
 def requested_case(airflow: Mapping[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Pages of Handover inside Airflow's web server, for whoever may read the runs of the DAG transfer.
+"""Pages of Handover inside Airflow's web server, for whoever may read the runs of its DAGs.
 
 Airflow leaves a plugin's app open to everybody: each route here stands behind its login and its permissions,
 and a request to anything else in this app is refused in the same order, login first.
@@ -20,7 +20,7 @@ from handover.errors import HandoverError
 from handover.settings import Settings
 from handover.stages.plan_page import read_plan
 from handover.stages.report import Report, places, read_report
-from handover_airflow.links import DAG
+from handover_airflow.links import DAGS
 
 log = logging.getLogger(__name__)
 HEADERS = {
@@ -34,7 +34,10 @@ app = FastAPI(
     docs_url=None,
     redoc_url=None,
     openapi_url=None,
-    dependencies=[Depends(get_user), Depends(requires_access_dag("GET", DagAccessEntity.RUN, DAG))],
+    dependencies=[
+        Depends(get_user),
+        *(Depends(requires_access_dag("GET", DagAccessEntity.RUN, dag)) for dag in DAGS),
+    ],
 )
 
 

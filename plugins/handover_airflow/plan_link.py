@@ -7,7 +7,7 @@ from urllib.parse import quote
 
 from airflow.sdk import BaseOperatorLink
 
-from handover_airflow.links import DAG, address
+from handover_airflow.links import DAGS, address
 
 PLAN = "Plan 计划"
 TASKS = frozenset({"plan", "gates"})
@@ -20,5 +20,5 @@ class PlanLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:
         """Return the address, empty (no button) for any other task."""
-        ours = ti_key.dag_id == DAG and ti_key.task_id in TASKS
+        ours = ti_key.dag_id in DAGS and ti_key.task_id in TASKS
         return f"{address(quote(ti_key.run_id, safe=''))}/plan" if ours else ""

@@ -15,7 +15,7 @@ from handover.settings import REPOSITORY
 # Task → those after it, as in the README's way of the data.
 EDGES = {
     "inventory": {"plan"},
-    "plan": {"gates", "backup", "migrate", "verify", "recheck"},
+    "plan": {"gates", "backup", "migrate", "verify", "recheck", "mask_here", "look_here"},
     "gates": {"execute.rounds"},
     "execute.rounds": {"execute.yes_1", "execute.yes_2"},
     "execute.yes_1": {"execute.yes_2"},
@@ -29,23 +29,66 @@ EDGES = {
     "restore_test": {"prepare"},
     "prepare": {"migrate"},
     "migrate": {"finish"},
-    "finish": {"verify", "verify_objects", "reconcile", "expectations"},
+    "finish": {
+        "verify",
+        "verify_objects",
+        "reconcile",
+        "expectations",
+        "joins",
+        "absence",
+        "reidentification",
+    },
     "verify": {"recheck", "recheck_objects", "close"},
     "verify_objects": {"recheck", "recheck_objects", "close"},
     "reconcile": {"recheck", "recheck_objects", "close"},
     "expectations": {"recheck", "recheck_objects", "close"},
+    "joins": {"recheck", "recheck_objects", "close"},
+    "absence": {"recheck", "recheck_objects", "close"},
+    "reidentification": {"recheck", "recheck_objects", "close"},
     "recheck": {"handover_list", "close"},
     "recheck_objects": {"handover_list", "close"},
     "handover_list": {"accept.rounds", "close"},
     "accept.rounds": {"accept.yes_1"},
-    "accept.yes_1": {"close"},
-    "close": set(),
+    "accept.yes_1": {"close", "dispose.rounds"},
+    "dispose.rounds": {"dispose.yes_1", "dispose.yes_2"},
+    "dispose.yes_1": {"dispose.yes_2"},
+    "dispose.yes_2": {"open_disposal"},
+    "open_disposal": {"mask_here", "close"},
+    "mask_here": {"look_here", "close"},
+    "look_here": {"masked_here", "close"},
+    "masked_here": {"erase", "close"},
+    "erase": {"rewrite_hours", "close"},
+    "rewrite_hours": {"residue", "close"},
+    "residue": {"prove", "close"},
+    "prove": {"tombstones", "close"},
+    "tombstones": {"close"},
+    "close": {"end_backup"},
+    "end_backup": set(),
 }
-LANES = {"backup", "migrate", "verify", "recheck"}
+LANES = {"backup", "migrate", "verify", "recheck", "mask_here", "look_here"}
 APPROVAL = {"execute.rounds", "execute.yes_1", "execute.yes_2"}
 ACCEPTANCE = {"accept.rounds", "accept.yes_1"}
-ROUNDS = {"execute.rounds", "accept.rounds"}
-SOURCE = {"inventory", "plan", "gates", "freeze", "backup", "tally", "seal", "recheck", "recheck_objects"}
+DISPOSAL = {"dispose.rounds", "dispose.yes_1", "dispose.yes_2"}
+ASKING = APPROVAL | ACCEPTANCE | DISPOSAL
+ROUNDS = {"execute.rounds", "accept.rounds", "dispose.rounds"}
+SOURCE = {
+    "inventory",
+    "plan",
+    "gates",
+    "freeze",
+    "backup",
+    "tally",
+    "seal",
+    "recheck",
+    "recheck_objects",
+    "open_disposal",
+    "mask_here",
+    "look_here",
+    "masked_here",
+    "erase",
+    "residue",
+    "prove",
+}
 TARGET = {
     "restore_test",
     "prepare",
@@ -55,11 +98,14 @@ TARGET = {
     "verify_objects",
     "reconcile",
     "expectations",
+    "joins",
+    "absence",
+    "reidentification",
     "handover_list",
 }
 # They write to the ledger and the vault; at most a DROP SCHEMA to the target. A full pool must not keep
 # them from telling the holder that it may let go, or a person how the run ended.
-WITHOUT_POOL = {"abandon", "close", *APPROVAL, *ACCEPTANCE}
+WITHOUT_POOL = {"abandon", "close", "end_backup", "rewrite_hours", "tombstones", *ASKING}
 
 
 @pytest.fixture(scope="module")
@@ -104,6 +150,11 @@ def test_the_source_is_read_again_after_verification_and_before_acceptance(dag: 
     assert upstream(dag, "accept.rounds") >= {"recheck", "recheck_objects"}
 
 
+def test_nothing_goes_from_the_source_before_acceptance_and_an_approval_of_its_own(dag: Any) -> None:
+    for task_id in ("open_disposal", "mask_here", "look_here", "masked_here", "erase", "residue", "prove"):
+        assert upstream(dag, task_id) >= {"restore_test", "recheck", *ACCEPTANCE, *DISPOSAL}
+
+
 def test_nobody_closes_while_a_task_beside_the_failed_one_works(dag: Any) -> None:
     """A task whose trigger rule is all_done waits for its direct upstream tasks alone."""
     side_by_side = {"verify", "verify_objects", "reconcile", "expectations", "recheck", "recheck_objects"}
@@ -124,14 +175,14 @@ def test_the_end_comes_whatever_happened(dag: Any) -> None:
 
 
 def test_lanes_are_mapped_with_readable_names(dag: Any) -> None:
-    assert {task.task_id for task in dag.tasks if task.is_mapped} == LANES | (APPROVAL | ACCEPTANCE) - ROUNDS
+    assert {task.task_id for task in dag.tasks if task.is_mapped} == LANES | (ASKING - ROUNDS)
     for task_id in LANES:
         assert dag.get_task(task_id).map_index_template == "{{ lane }}"
 
 
 def test_retries_are_few_and_wait_longer_each_time(dag: Any) -> None:
     for task in dag.tasks:
-        if task.task_id in (APPROVAL | ACCEPTANCE) - ROUNDS:  # who gave no reason is asked again at once
+        if task.task_id in ASKING - ROUNDS:  # who gave no reason is asked again at once
             continue
         assert (task.retries, task.retry_delay) == (3, timedelta(seconds=15))
         assert task.retry_exponential_backoff == 2.0
@@ -146,7 +197,8 @@ def test_params_make_a_useful_form(dag: Any) -> None:
     assert set(dag.params) == {"case", "dry_run"}
     case, dry_run = (dag.params.get_param(name) for name in ("case", "dry_run"))
     assert case.schema["type"] == "string"
-    known = sorted(path.stem for path in (REPOSITORY / "include" / "cases").glob("*.yaml"))
+    cases = (REPOSITORY / "include" / "cases").glob("*.yaml")
+    known = sorted(path.stem for path in cases if "\nkind: transfer" in path.read_text())
     assert case.schema["examples"] == known
     assert case.resolve() == known[0]
     assert dry_run.schema["type"] == "boolean"

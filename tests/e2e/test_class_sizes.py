@@ -1,6 +1,6 @@
 """Equivalence classes counted by a real server give the figures that counting in memory gives."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 
 import pandas as pd
@@ -9,10 +9,10 @@ from psycopg import sql
 
 from fixtures.contents import run_sql
 from handover.errors import DataMapInvalid, DataRefused
-from handover.postgres.class_sizes import RECORDS, class_sizes, class_values
+from handover.model.masking import Thresholds
+from handover.postgres.class_sizes import RECORDS, Records, class_sizes, class_values
 from handover.postgres.session import connect
 from handover.risk.classes import classes_counted, classes_in
-from handover.risk.figures import Thresholds
 from handover.risk.generalising import propose
 from handover.risk.measuring import measure
 
@@ -43,9 +43,21 @@ def url(database: Callable[..., str]) -> str:
     return made
 
 
+def records(
+    quasi: Sequence[str], sensitive: Sequence[str] = (), person: Sequence[str] = (), where: str = "true"
+) -> Records:
+    return Records(
+        "T t",
+        sql.SQL('public."T t" AS t WHERE {}').format(sql.SQL(where)),
+        {name: sql.Identifier("t", name) for name in quasi},
+        {name: sql.Identifier("t", name) for name in sensitive},
+        tuple(sql.Identifier("t", name) for name in person),
+    )
+
+
 def test_the_server_counts_as_memory_does(url: str) -> None:
     with closing(connect(url, read_only=True)) as connection:
-        counted = class_sizes(connection, "public", "T t", ["sex", "born"], ["ill ness"])
+        counted = class_sizes(connection, records(["sex", "born"], ["ill ness"]))
     frame = pd.DataFrame(ROWS, columns=["sex", "born", "ill ness"])
     quasi = ("sex", "born")
     here = measure("t", quasi, classes_in(frame, quasi, ["ill ness"]), LIMITS)
@@ -55,15 +67,21 @@ def test_the_server_counts_as_memory_does(url: str) -> None:
 
 def test_json_can_be_a_quasi_identifier_and_rows_can_be_chosen(url: str) -> None:
     with closing(connect(url, read_only=True)) as connection:
-        assert class_sizes(connection, "public", "T t", ["j"]) == [(6, 1)]
-        among = sql.SQL("t.sex = 'm'")
-        assert class_sizes(connection, "public", "T t", ["j"], among=among) == [(2, 1)]
+        assert class_sizes(connection, records(["j"])) == [(6, 1)]
+        assert class_sizes(connection, records(["j"], where="t.sex = 'm'")) == [(2, 1)]
+
+
+def test_rows_of_one_person_are_one_record_and_those_of_nobody_each_their_own(url: str) -> None:
+    with closing(connect(url, read_only=True)) as connection:
+        assert class_sizes(connection, records(["j"], person=["sex"])) == [(5, 1)]
+        assert class_sizes(connection, records(["j"], person=["sex", "born"])) == [(4, 1)]
+        assert class_sizes(connection, records(["born"], person=["born"])) == [(1, 3)]
 
 
 def test_values_of_the_classes_serve_a_proposal(url: str) -> None:
     with closing(connect(url, read_only=True)) as connection:
-        table = class_values(connection, "public", "T t", ["sex", "born"])
-        empty = class_values(connection, "public", "T t", ["sex"], among=sql.SQL("false"))
+        table = class_values(connection, records(["sex", "born"]))
+        empty = class_values(connection, records(["sex"], where="false"))
     assert sorted(
         zip(*(table[name].to_pylist() for name in table.column_names), strict=True), key=str
     ) == sorted(
@@ -77,7 +95,7 @@ def test_values_of_the_classes_serve_a_proposal(url: str) -> None:
 
 def test_a_wrong_column_or_none_is_refused(url: str) -> None:
     with closing(connect(url, read_only=True)) as connection:
-        with pytest.raises(DataRefused, match=r"counting classes of public\.T t"):
-            class_sizes(connection, "public", "T t", ["none"])
+        with pytest.raises(DataRefused, match="counting classes of T t"):
+            class_sizes(connection, records(["none"]))
         with pytest.raises(DataMapInvalid, match="no quasi-identifier"):
-            class_values(connection, "public", "T t", [])
+            class_values(connection, records([]))

@@ -1,6 +1,7 @@
 """Killed at each point that the engine names and repeated, a run ends as if nothing had been."""
 
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -72,8 +73,34 @@ ABORTING = {
 }
 
 
+# Points of work that the runs here have none of, and where they are killed instead.
+ELSEWHERE = {
+    CrashPoint.REPAIR_UNCOMMITTED: "test_crash_points.py",
+    CrashPoint.MASKED_UNLOADED: "test_masked_killed.py",
+    CrashPoint.DISPOSAL_OPENED: "test_mask_here_killed.py",
+    CrashPoint.MASKED_HERE_UNCOMMITTED: "test_mask_here_killed.py",
+    CrashPoint.MASKED_HERE_UNRECORDED: "test_mask_here_killed.py",
+    CrashPoint.ARCHIVED_TABLE_UNRECORDED: "test_archive_killed.py",
+    CrashPoint.ARCHIVE_UNRECORDED: "test_archive_killed.py",
+    CrashPoint.ARCHIVE_KEY_DESTROYED: "test_archive_killed.py",
+    CrashPoint.QUARANTINE_UNRECORDED: "test_erase_here_killed.py",
+    CrashPoint.ERASED_UNRECORDED: "test_erase_here_killed.py",
+    CrashPoint.ERASED_UNCOMMITTED: "test_erase_killed.py",
+    CrashPoint.ERASED_COMMITTED: "test_erase_killed.py",
+    CrashPoint.REWRITTEN_RECORDED: "test_proving_killed.py",
+    CrashPoint.RESIDUE_UNRECORDED: "test_proving_killed.py",
+    CrashPoint.PROVED_UNRECORDED: "test_proving_killed.py",
+    CrashPoint.TOMBSTONES_UNRECORDED: "test_proving_killed.py",
+    CrashPoint.BACKUP_KEY_DESTROYED: "test_proving_killed.py",
+    CrashPoint.BACKUP_EMPTIED: "test_proving_killed.py",
+    CrashPoint.TOMBSTONE_KEY_DESTROYED: "test_proving_killed.py",
+}
+
+
 def test_every_point_has_a_case() -> None:
-    assert CASES.keys() | ABORTING.keys() | {CrashPoint.REPAIR_UNCOMMITTED} == set(CrashPoint)
+    assert CASES.keys() | ABORTING.keys() | ELSEWHERE.keys() == set(CrashPoint)
+    for point, name in ELSEWHERE.items():
+        assert point.name in (Path(__file__).parent / name).read_text()
 
 
 @pytest.mark.parametrize("point", CASES, ids=lambda point: point.name)

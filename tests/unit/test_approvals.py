@@ -305,5 +305,5 @@ def example(approvals: object) -> Case:
 
 
 def test_both_approvals_are_named_or_none() -> None:
-    with pytest.raises(HandoverError, match=r"approvals\.accept: missing"):
+    with pytest.raises(HandoverError, match=r"approvals\.accept is for the receiving side"):
         example({"execute": {"approvers": ["a"]}})

@@ -93,7 +93,8 @@ FAULTS = {
     "another version": ("version: 1", "version: 2", "line 2, version: input should be 1"),
     "another case": ("map: a-case", "map: b-case", "says map: b-case"),
     "no date": ("date: 2026-01-02", "date: soon", "line 3, confirmed.date:"),
-    "a treatment that is no word": ("personal}", "personal, treatment: Keep it}", "treatment: string should"),
+    "a treatment by its word alone": ("personal}", "personal, treatment: token}", "treatment: not a mapping"),
+    "a treatment without strategy": ("personal}", "personal, treatment: {length: 9}}", "names no strategy"),
     "a key twice": ("version: 1", "version: 1\nversion: 1", "not YAML at line 3, column 1: key 'version'"),
 }  # fmt: skip
 

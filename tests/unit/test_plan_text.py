@@ -98,7 +98,7 @@ def test_persons_and_key_sets_are_named() -> None:
     text = plan_markdown(scoped())
     assert "| s.person | 120 | 90 | 30 |" in text and "- withdrawn: 3" in text
     assert line(text, "| s.loan | binary | 1 |").endswith(f"| {DIGEST[:16]} |")
-    assert DIGEST not in text.split("## 5")[1]
+    assert DIGEST not in text.split("## 6")[1]
 
 
 def test_gates_are_judged_or_it_says_why_not() -> None:

@@ -2,11 +2,14 @@
 
 import re
 from collections.abc import Iterator
+from typing import get_args
 
 import pytest
 
 from handover import cli, errors
 from handover.local import ServiceFailed
+from handover.pseudonymise.deciding import CLEAR, REDACT
+from handover.pseudonymise.strategies import AnyStrategy
 from handover.settings import REPOSITORY
 
 README = (REPOSITORY / "README.md").read_text(encoding="utf-8")
@@ -23,23 +26,35 @@ def concrete(base: type[errors.HandoverError]) -> Iterator[str]:
         yield from children or [found.__name__]
 
 
+def runbook(text: str) -> list[str]:
+    """Return the lines of the chapter about errors."""
+    chapter = re.split(r"^## (?:Runbook|运行手册)$", text, flags=re.MULTILINE)[1]
+    return chapter.split("\n## ")[0].splitlines()
+
+
 @both
 def test_runbook_has_an_entry_for_every_error(text: str) -> None:
     assert issubclass(ServiceFailed, errors.Terminal)
-    rows = "\n".join(line for line in text.splitlines() if line.startswith("| `"))
+    rows = "\n".join(line for line in runbook(text) if line.startswith("| `"))
     missing = {name for name in concrete(errors.HandoverError) if f"`{name}`" not in rows}
     assert missing == set()
 
 
 @both
 def test_runbook_names_no_error_that_does_not_exist(text: str) -> None:
-    heads = [
-        line.split("|")[1]
-        for line in text.splitlines()
-        if line.startswith("| `") and "handover" not in line.split("|")[1]
-    ]
+    heads = [line.split("|")[1] for line in runbook(text) if line.startswith("| `")]
     named = {name for head in heads for name in re.findall(r"`(\w+)`", head)}
     assert named == set(concrete(errors.HandoverError))
+
+
+@both
+def test_strategies_are_those_that_exist(text: str) -> None:
+    """``drop`` is for files; what is no strategy of a column is what a data map may write beside them."""
+    table = re.split(r"^\| (?:Strategy|方法) \|", text, flags=re.MULTILINE)[1].split("\n\n")[0]
+    heads = [line.split("|")[1] for line in table.splitlines() if line.startswith("| `")]
+    named = [name for head in heads for name in re.findall(r"`(\w+)`", head)]
+    known = [option.model_fields["strategy"].default for option in get_args(get_args(AnyStrategy)[0])]
+    assert sorted(named) == sorted({*known, CLEAR, REDACT} - {"drop"})
 
 
 @both
@@ -52,6 +67,20 @@ def test_commands_exist(text: str) -> None:
         with pytest.raises(SystemExit) as ended:
             cli.main([*command.split(), "--help"])
         assert ended.value.code == 0
+
+
+@both
+def test_commands_of_the_table_exist(text: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """With the actions that a command is said to have."""
+    rows = re.findall(r"^\| `\.venv/bin/handover (\w+)([^|]*)\|", text, flags=re.MULTILINE)
+    assert {"reveal", "custodian", "destruction", "backup", "certificate"} <= {name for name, _ in rows}
+    for name, rest in rows:
+        with pytest.raises(SystemExit) as ended:
+            cli.main([name, "--help"])
+        assert ended.value.code == 0
+        told = capsys.readouterr().out
+        for action in re.findall(r"(?<![-\w])[a-z]+(?![-\w])", rest):
+            assert action in told, f"{name} has no {action}"
 
 
 @both

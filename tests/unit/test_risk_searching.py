@@ -25,6 +25,7 @@ def search() -> Search:
     for kind, value in (("mobile", MOBILE), ("resident_id", IDENTITY), ("bank_card", CARD), ("email", EMAIL)):
         values.add(kind, [value])
     values.add("uscc", [CODE])
+    values.add("passport", ["E12345678"])
     values.add("resident_id", ["11010519491231002A", "123456789012"])
     return Search(values)
 
@@ -48,6 +49,13 @@ def found_in(search: Search, text: str) -> list[Hit]:
         ("bank_card", "1" * 20, "1" * 20),
         ("bank_card", "1" * 25, None),
         ("uscc", "HELLOHELLOHELLO", None),
+        ("phone", "+86 138 0013 8000", MOBILE),
+        ("phone", "(010) 8765-4321", "01087654321"),
+        ("passport", "E 1234 5678", "E12345678"),
+        ("passport", "123456789", None),
+        ("account_no", "A1234567", "A1234567"),
+        ("account_no", "AB123456", None),
+        ("plate", "京A12345", None),
         ("email", "none", None),
     ],
 )
@@ -59,6 +67,20 @@ def test_what_cannot_be_searched_for_is_counted() -> None:
     values = RawValues()
     values.add("mobile", [MOBILE, "无", None, "", "123"])
     assert values.unsearchable == {"mobile": 2}
+
+
+def test_values_dealt_out_to_parts_are_each_in_one_of_them_once() -> None:
+    key, many = b"k" * 32, [f"138{n:08d}" for n in range(500)]
+    parts = [RawValues(key, (number, 3)) for number in range(3)]
+    for part in parts:
+        part.add("mobile", [*many, *many, "无"])
+        part.add("email", [EMAIL])
+    assert sum(part.counts["mobile"] for part in parts) == len(many)
+    assert sum(part.counts.get("email", 0) for part in parts) == 1
+    assert all(part.counts["mobile"] > 100 and part.unsearchable == {"mobile": 1} for part in parts)
+    forms = [one.encode() for one in many]
+    found = [[kind == "mobile" for kind in part.kinds_of(forms)] for part in parts]
+    assert [sum(one) for one in zip(*found, strict=True)] == [1] * len(many)
 
 
 def test_the_values_are_held_as_tokens_alone() -> None:
@@ -90,6 +112,7 @@ def test_the_values_are_held_as_tokens_alone() -> None:
         ("'san.zhang@example.com'", "email"),
         ("邮箱san.zhang@example.com谢谢", "email"),
         ("a@b san.zhang@example.com.", "email"),
+        ("护照e1234 5678，", "passport"),
     ],
 )
 def test_a_value_is_found_however_it_is_written(search: Search, text: str, kind: str) -> None:
@@ -160,6 +183,15 @@ PERSONS = Persons(
 )
 def test_two_things_of_one_person_in_a_row_are_found(row: str, kind: str) -> None:
     assert [(hit.row, hit.kind) for hit in PERSONS(f"y\n{row}\n".encode())] == [(1, kind)]
+
+
+def test_every_cell_of_every_person_is_told() -> None:
+    row = "王小明\t1985-06-12\t李四，1990-01-02\t示例省示例市文三路3号2单元\tx\n"
+    assert [(hit.column, hit.kind) for hit in sorted(PERSONS(row.encode()), key=lambda hit: hit.column)] == [
+        (0, "address + birth_date + name"),
+        (2, "birth_date + name"),
+        (3, "address + birth_date + name"),
+    ]
 
 
 @pytest.mark.parametrize(

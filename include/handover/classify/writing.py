@@ -66,7 +66,9 @@ def _entry(entry: ColumnEntry) -> str:
     if entry.contains:
         parts["contains"] = f"[{', '.join(map(_contained, entry.contains))}]"
     if entry.treatment:
-        parts["treatment"] = entry.treatment
+        parts["treatment"] = json.dumps(entry.treatment, ensure_ascii=False)
+    if entry.risk:
+        parts["risk"] = entry.risk
     if entry.mandatory is not None:
         parts["mandatory"] = str(entry.mandatory).lower()
     return f"{{{', '.join(f'{key}: {value}' for key, value in parts.items())}}}"

@@ -55,13 +55,14 @@ def show_list(options: Arguments) -> int:
         grid.add_row(f"test: {name}", words.zh, answer)
     show(grid)
     if options.into is not None:
-        _write(options.into, documents(context))
+        write_files(options.into, documents(context))
     faults = list_faults(context)
     print("\n".join(faults) or "signed by all four and tested: the run may be closed")
     return 1 if faults else 0
 
 
-def _write(folder: Path, files: dict[str, bytes]) -> None:
+def write_files(folder: Path, files: dict[str, bytes]) -> None:
+    """Write files into a folder that only its owner may read, and name them."""
     from handover.vault.files import make_private_folders
     from handover.vault.store import FolderStore
 

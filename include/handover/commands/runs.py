@@ -39,7 +39,7 @@ def run_case(options: Arguments) -> int:
     services.require_alive(machine)
     run_id = runs.trigger(machine, options.case, dry_run=not options.execute)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"case {options.case}, run {run_id}: {runs.address(machine, run_id)}")
+    console.print(f"case {options.case}, run {run_id}: {runs.address(machine, options.case, run_id)}")
     state = runs.follow(machine, options.case, run_id, console)
     return _end(machine, options.case, run_id, state, dry_run=not options.execute, console=console)
 
@@ -77,9 +77,11 @@ def resume_case(options: Arguments) -> int:
     settings = Settings.load()
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), Keyring.open(settings.keyring).signer())
     ledger.append(options.case, "", "stop-lifted", {"by": "resume"})
-    cleared = runs.clear_failed(machine, run_id)
+    cleared = runs.clear_failed(machine, options.case, run_id)
     console = Console(highlight=False, soft_wrap=True)
-    console.print(f"run {run_id} goes on with {', '.join(cleared)}: {runs.address(machine, run_id)}")
+    console.print(
+        f"run {run_id} goes on with {', '.join(cleared)}: {runs.address(machine, options.case, run_id)}"
+    )
     state = runs.follow(machine, options.case, run_id, console)
     return _end(machine, options.case, run_id, state, dry_run=dry_run, console=console)
 
@@ -92,7 +94,7 @@ def abort_case(options: Arguments) -> int:
     machine = services.open_machine()
     services.require_alive(machine)
     run_id = runs.newest(machine, options.case)["dag_run_id"]
-    runs.end(machine, run_id)
+    runs.end(machine, options.case, run_id)
     removed = abort_run(open_case(options.case, run_id))
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left to remove")
     print(f"case {options.case}, run {run_id} is aborted; the source is as it was")

@@ -1,4 +1,4 @@
-"""The ledger's own database: a table that only grows, and beside it one for progress that proves nothing.
+"""The ledger's own database: a table that only grows, and beside it progress and tombstones.
 
 Triggers refuse UPDATE, DELETE and TRUNCATE to everybody, superusers and replication sessions included. A
 superuser can still drop the triggers: what makes a change visible are the hashes and signatures, not these.
@@ -41,6 +41,14 @@ CREATE TABLE IF NOT EXISTS public.progress (
     done        boolean,
     PRIMARY KEY (case_id, run, stage, lane)
 );
+-- Names of rows that were erased, as keyed tokens: what a restore must not bring back. Personal data still.
+CREATE TABLE IF NOT EXISTS public.tombstone (
+    case_id text  NOT NULL,
+    run     text  NOT NULL,
+    label   text  NOT NULL,
+    token   bytea NOT NULL,
+    PRIMARY KEY (case_id, run, label, token)
+);
 CREATE OR REPLACE FUNCTION public.entry_is_append_only() RETURNS trigger
 LANGUAGE plpgsql SET search_path = pg_catalog AS $$
 BEGIN
@@ -53,14 +61,15 @@ CREATE OR REPLACE TRIGGER entry_is_append_only
     FOR EACH STATEMENT EXECUTE FUNCTION public.entry_is_append_only();
 -- ALWAYS: session_replication_role = replica does not get round it either.
 ALTER TABLE public.entry ENABLE ALWAYS TRIGGER entry_is_append_only;
-REVOKE ALL ON public.entry, public.progress FROM PUBLIC;
+REVOKE ALL ON public.entry, public.progress, public.tombstone FROM PUBLIC;
 """
 
 _GRANTS = """
-REVOKE ALL ON public.entry, public.progress FROM {writer};
+REVOKE ALL ON public.entry, public.progress, public.tombstone FROM {writer};
 GRANT USAGE ON SCHEMA public TO {writer};
 GRANT SELECT, INSERT ON public.entry TO {writer};
 GRANT SELECT, INSERT, UPDATE ON public.progress TO {writer};
+GRANT SELECT, INSERT, DELETE ON public.tombstone TO {writer};
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from handover.model.disposition import is_backed_up
 from handover.model.estimate import (
     BYTES_A_SECOND,
     VAULT_SHARE,
@@ -28,7 +29,7 @@ def estimated(plan: Plan) -> Estimate:
 
 def copied(one: TableScope) -> int:
     """Return the rows of a table that its classes let go to the target."""
-    return sum(part.rows for part in one.classes if part.target == "copy")
+    return sum(part.rows for part in one.classes if is_backed_up(part.target, part.source))
 
 
 def estimate_lines(plan: Plan) -> str:

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from handover.evidence.markdown import plain, table
 from handover.evidence.plan_estimate import copied, estimate_lines, estimated
 from handover.evidence.plan_gates import STATES, Gates, gates_line, gates_table
+from handover.evidence.plan_masks import masks_part
 from handover.model.case import Case
 from handover.model.disposition import classes_of
 from handover.model.plan import LARGE_OBJECTS, Plan, PlannedScope, TablePlan, TableScope
@@ -18,7 +19,12 @@ from handover.model.plan import LARGE_OBJECTS, Plan, PlannedScope, TablePlan, Ta
 # The beginning of a digest, for people; the JSON has all of it.
 SHORT = 16
 NO_RULE = "未指定规则 no rule named"
-TARGET = {"copy": "复制 copy", "nothing": "不移转 nothing"}
+TARGET = {
+    "copy": "复制 copy",
+    "copy_pseudonymised": "去标识化后复制 copy pseudonymised",
+    "archive": "归档 archive",
+    "nothing": "不移转 nothing",
+}
 SOURCE = {
     "keep": "保留 keep",
     "restrict": "限制处理 restrict",
@@ -67,9 +73,11 @@ def plan_markdown(planned: Planned) -> str:
         _staying(planned),
         "## 4 关卡 / Gates",
         _gates(planned),
-        "## 5 传输方式 / How it travels",
+        "## 5 假名 / Pseudonyms",
+        masks_part(planned.case, planned.plan),
+        "## 6 传输方式 / How it travels",
         _transport(planned),
-        "## 6 估计 / Estimate",
+        "## 7 估计 / Estimate",
         estimate_lines(planned.plan),
     ]
     return "\n\n".join(parts) + "\n"

@@ -17,6 +17,7 @@ from handover.evidence.expected import PENDING, expectations, faults
 from handover.evidence.history import History
 from handover.evidence.report_html import verification_html
 from handover.evidence.report_law import law
+from handover.evidence.report_pseudonyms import pseudonyms
 from handover.evidence.uncompared import not_compared
 from handover.postgres.session import PINNED
 
@@ -32,6 +33,8 @@ _WORK = frozenset(
         "reconciled",
         "source-rechecked",
         "handover-list",
+        "absence-searched",
+        "reidentification-tested",
     }
 )
 _STEPS = (
@@ -78,6 +81,7 @@ def verification_document(entries: Iterable[Entry]) -> dict[str, Any]:
         "verdict": _verdict(status, findings, found, history, expected),
         "findings": findings,
         **legal,
+        "pseudonyms": pseudonyms(history),
         "totals": totals(listed, found),
         "steps": [{"step": s, "at": history.at(kind)} for s, kind in _STEPS if history.all(kind)],
         "how": _how(history),

@@ -12,6 +12,7 @@ from typing import Any
 from handover.evidence.compared import comparisons
 from handover.evidence.entry import Entry
 from handover.evidence.history import Body, History
+from handover.model.disposition import COPIED
 
 APPROVED = "approved"
 _ANSWERS = frozenset({APPROVED, "refused", "answer-rejected"})
@@ -106,7 +107,7 @@ def _scope(history: History) -> dict[str, Any]:
             "rows": sum(one["rows"] for one in tables),
             "of": sum(one["of"] for one in tables),
             "copied": sum(
-                part["rows"] for one in tables for part in one["classes"] if part["target"] == "copy"
+                part["rows"] for one in tables for part in one["classes"] if part["target"] in COPIED
             ),
         },
         "tables": tables,

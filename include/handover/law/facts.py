@@ -12,8 +12,7 @@ import rfc8785
 from pydantic import BaseModel
 
 from handover.model.base import Frozen
-from handover.model.case import TransactionType
-from handover.model.legal_terms import Persons, Words
+from handover.model.legal_terms import Persons, TransactionType, Words
 from handover.model.matter import Matter, Operation
 from handover.model.stated import Stateable
 

@@ -28,7 +28,10 @@ def case_type(facts: Facts, packs: Sequence[Pack]) -> Iterator[str]:
     match facts.transaction:
         case "equity_transfer":
             if facts.data.copied_persons != 0:
-                yield f"an equity deal copies nobody; data.copied_persons is {facts.data.copied_persons}"
+                yield (
+                    "an equity deal copies nobody in clear (a room for due diligence shows pseudonyms); "
+                    f"data.copied_persons is {facts.data.copied_persons}"
+                )
         case "asset_transfer" | "loan_portfolio_transfer":
             yield from _consents_or_opinion(facts)
         case "vie_termination":

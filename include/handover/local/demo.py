@@ -43,7 +43,7 @@ def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
         prepare_databases(machine, scale, seed, console)
         _finish(machine, started)
     run_id = runs.trigger(machine, CASE, dry_run=False, prefix="demo")
-    console.print(f"case {CASE}, run {run_id}: {runs.address(machine, run_id)}")
+    console.print(f"case {CASE}, run {run_id}: {runs.address(machine, CASE, run_id)}")
     state = runs.follow(machine, CASE, run_id, console, between=lambda: _answer(machine, run_id, console))
     held = runs.report(machine, CASE, run_id, state, console)
     console.print()
@@ -54,7 +54,7 @@ def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
 
 
 def _answer(machine: Machine, run_id: str, console: Console) -> None:
-    approve.answer_open_questions(machine, runs.DAG_ID, run_id, console)
+    approve.answer_open_questions(machine, runs.dag_of(CASE), run_id, console)
 
 
 def _finish(machine: Machine, started: Future[None]) -> None:
@@ -106,7 +106,7 @@ def wait_for_dag(machine: Machine) -> None:
     """Wait until Airflow has read the DAG; raises ServiceFailed with what it says of the file."""
     api = machine.as_engineer()
     deadline = time.monotonic() + DAG_SEEN_WITHIN_SECONDS
-    while not api.exists(runs.DAG):
+    while not api.exists(f"/api/v2/dags/{runs.dag_of(CASE)}"):
         errors = api.get("/api/v2/importErrors")["import_errors"]
         if errors or time.monotonic() > deadline:
             said = errors[0]["stack_trace"] if errors else f"not seen after {DAG_SEEN_WITHIN_SECONDS:.0f} s"

@@ -21,29 +21,38 @@ from handover.evidence import progress
 from handover.local import services
 from handover.local.display import stage_bars, stage_table
 from handover.local.services import Machine
+from handover.model.case import load_case
+from handover.settings import Settings
 from handover.stages.context import run_name
 
-DAG_ID = "transfer"
-DAG = f"/api/v2/dags/{DAG_ID}"
 # Often enough that bars move, seldom enough that looking costs nothing.
 LOOK_EVERY_SECONDS = 0.5
 # Airflow tells a task to end within its heartbeat; a statement on the server may take longer to notice.
 ENDED_WITHIN_SECONDS = 120.0
 
 
+def dag_of(case: str) -> str:
+    """Return the id of the DAG that runs cases of this one's kind."""
+    return load_case(Settings.load().cases, case).kind
+
+
+def _path(case: str) -> str:
+    return f"/api/v2/dags/{dag_of(case)}"
+
+
 def trigger(machine: Machine, case: str, *, dry_run: bool, prefix: str = "cli") -> str:
     """Start a run of the DAG as the engineer; returns its id. A dry run ends with plan and gates."""
     run_id = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     api = machine.as_engineer()
-    api.send("PATCH", DAG, {"is_paused": False})
+    api.send("PATCH", _path(case), {"is_paused": False})
     conf = {"case": case, "dry_run": dry_run}
-    api.send("POST", f"{DAG}/dagRuns", {"logical_date": None, "dag_run_id": run_id, "conf": conf})
+    api.send("POST", f"{_path(case)}/dagRuns", {"logical_date": None, "dag_run_id": run_id, "conf": conf})
     return run_id
 
 
 def newest(machine: Machine, case: str) -> dict[str, Any]:
     """Return the case's newest run as Airflow tells it; raises NotReady when there is none."""
-    path = f"{DAG}/dagRuns?order_by=-run_after&limit=100"
+    path = f"{_path(case)}/dagRuns?order_by=-run_after&limit=100"
     for found in machine.as_engineer().get(path)["dag_runs"]:
         if (found["conf"] or {}).get("case") == case:
             return dict(found)
@@ -62,10 +71,10 @@ def newest_failed(machine: Machine, case: str) -> dict[str, Any]:
     return found
 
 
-def end(machine: Machine, run_id: str) -> None:
+def end(machine: Machine, case: str, run_id: str) -> None:
     """Mark a run as failed and wait until none of its tasks works any more."""
     api = machine.as_engineer()
-    path = f"{DAG}/dagRuns/{quote(run_id)}"
+    path = f"{_path(case)}/dagRuns/{quote(run_id)}"
     if api.get(path)["state"] not in ("success", "failed"):
         api.send("PATCH", path, {"state": "failed"})
     deadline = time.monotonic() + ENDED_WITHIN_SECONDS
@@ -78,7 +87,7 @@ def end(machine: Machine, run_id: str) -> None:
         time.sleep(LOOK_EVERY_SECONDS)
 
 
-def clear_failed(machine: Machine, run_id: str) -> list[str]:
+def clear_failed(machine: Machine, case: str, run_id: str) -> list[str]:
     """Let Airflow do the failed tasks of a run again, and what waits for them; returns their ids."""
     body = {
         "dry_run": False,
@@ -87,23 +96,23 @@ def clear_failed(machine: Machine, run_id: str) -> list[str]:
         "reset_dag_runs": True,
         "include_downstream": True,
     }
-    cleared = machine.as_engineer().send("POST", f"{DAG}/clearTaskInstances", body)["task_instances"]
+    cleared = machine.as_engineer().send("POST", f"{_path(case)}/clearTaskInstances", body)["task_instances"]
     return sorted({str(task["task_id"]) for task in cleared})
 
 
-def address(machine: Machine, run_id: str) -> str:
+def address(machine: Machine, case: str, run_id: str) -> str:
     """Return where a run is seen in the UI."""
-    return f"{machine.api.base}/dags/transfer/runs/{quote(run_id)}"
+    return f"{machine.api.base}/dags/{dag_of(case)}/runs/{quote(run_id)}"
 
 
 def follow(
     machine: Machine, case: str, run_id: str, console: Console, between: Callable[[], object] = lambda: None
 ) -> str:
     """Show the stages until the run has ended; its final state. ``between`` is called at each look."""
-    api = machine.as_engineer()
+    api, path = machine.as_engineer(), f"{_path(case)}/dagRuns/{quote(run_id)}"
     with stage_bars(console) as show:
         while True:
-            state = str(api.get(f"{DAG}/dagRuns/{quote(run_id)}")["state"])
+            state = str(api.get(path)["state"])
             show(progress.read(machine.ledger_url, case, run_name(run_id)))
             if state in ("success", "failed"):
                 return state
@@ -146,10 +155,10 @@ def explain(machine: Machine, case: str, run_id: str, console: Console) -> None:
     """Print why a run failed, and where its failed tasks logged."""
     for message in progress.failures(machine.ledger_url, case, run_name(run_id)):
         console.print(f"failure: {message.replace(chr(10), chr(10) + '  ')}", markup=False)
-    path = f"{DAG}/dagRuns/{quote(run_id)}/taskInstances?state=failed&limit=20"
+    path = f"{_path(case)}/dagRuns/{quote(run_id)}/taskInstances?state=failed&limit=20"
     for task in machine.as_engineer().get(path)["task_instances"]:
         console.print(f"failed task: {_task_name(task)}", markup=False)
-        console.print(f"  log: {_task_log(machine, run_id, task)}", markup=False)
+        console.print(f"  log: {_task_log(machine, case, run_id, task)}", markup=False)
 
 
 def _task_name(task: dict[str, Any]) -> str:
@@ -157,8 +166,8 @@ def _task_name(task: dict[str, Any]) -> str:
     return f"{task['task_id']} [{label}]" if label else str(task["task_id"])
 
 
-def _task_log(machine: Machine, run_id: str, task: dict[str, Any]) -> Path:
+def _task_log(machine: Machine, case: str, run_id: str, task: dict[str, Any]) -> Path:
     """Where Airflow's own layout of log files puts the last attempt."""
-    folder = machine.home.root / "logs" / "airflow" / "dag_id=transfer" / f"run_id={run_id}"
+    folder = machine.home.root / "logs" / "airflow" / f"dag_id={dag_of(case)}" / f"run_id={run_id}"
     mapped = f"map_index={task['map_index']}" if task["map_index"] >= 0 else ""
     return folder / f"task_id={task['task_id']}" / mapped / f"attempt={task['try_number']}.log"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import cast
 
 import pyarrow as pa
@@ -11,82 +12,77 @@ from psycopg import sql
 
 from handover.errors import DataMapInvalid
 from handover.postgres.copying import CHUNK_BYTES, cut_by_size, read_rows
-from handover.postgres.ordering import EVERY_ROW
-from handover.postgres.session import Connection, database_errors, fetch, qualified
+from handover.postgres.session import Connection, database_errors, fetch
 
 RECORDS = "records"
 _NULL = "\\N"
 
 
-def class_sizes(
-    connection: Connection,
-    schema: str,
-    table: str,
-    quasi: Sequence[str],
-    sensitive: Sequence[str] = (),
-    among: sql.Composable = EVERY_ROW,
-) -> list[tuple[int, ...]]:
+@dataclass(frozen=True)
+class Records:
+    """What is tested: ``rows`` follows FROM, the columns are expressions over it by the names to show.
+
+    ``person`` tells whose row it is: rows of one person in one class are one record. Without it, and where it
+    is NULL, every row is a record; of a row that others are joined to, ``row`` tells which.
+    """
+
+    label: str
+    rows: sql.Composable
+    quasi: Mapping[str, sql.Composable]
+    sensitive: Mapping[str, sql.Composable] = field(default_factory=dict)
+    person: tuple[sql.Composable, ...] = ()
+    row: tuple[sql.Composable, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.quasi:
+            raise DataMapInvalid(
+                f"{self.label}: no quasi-identifier is named", hint="name the columns in the data map"
+            )
+
+
+def class_sizes(connection: Connection, records: Records) -> list[tuple[int, ...]]:
     """Return (records, distinct values of each sensitive column …, number of such classes); no value leaves.
 
-    ``among``: the condition on the alias ``t`` for the rows that count. NULL counts as a value.
+    NULL counts as a value.
     """
-    _some(quasi, schema, table)
-    numbers = [sql.Identifier(f"n{place}") for place in range(len(sensitive) + 1)]
-    counted: list[sql.Composable] = [sql.SQL("count(*) AS {}").format(numbers[0])]
-    for number, column in zip(numbers[1:], sensitive, strict=True):
-        form = "count(DISTINCT t.{c}::text) + (count(*) > count(t.{c}))::int AS {n}"
-        counted.append(sql.SQL(form).format(c=sql.Identifier(column), n=number))
+    numbers = [sql.Identifier(f"n{place}") for place in range(len(records.sensitive) + 1)]
+    counted = [sql.SQL("{} AS {}").format(_count(records), numbers[0])]
+    for number, column in zip(numbers[1:], records.sensitive.values(), strict=True):
+        form = "count(DISTINCT ({c})::text) + (count(*) > count({c}))::int AS {n}"
+        counted.append(sql.SQL(form).format(c=column, n=number))
     query = sql.SQL("SELECT {numbers}, count(*) FROM ({classes}) AS c GROUP BY {numbers}").format(
-        numbers=sql.SQL(", ").join(numbers),
-        classes=_classes(schema, table, quasi, counted, among),
+        numbers=sql.SQL(", ").join(numbers), classes=_classes(records, counted)
     )
-    with database_errors(f"counting classes of {schema}.{table}"):
+    with database_errors(f"counting classes of {records.label}"):
         return [cast(tuple[int, ...], row) for row in fetch(connection, query)]
 
 
-def class_values(
-    connection: Connection,
-    schema: str,
-    table: str,
-    quasi: Sequence[str],
-    among: sql.Composable = EVERY_ROW,
-) -> pa.Table:
+def class_values(connection: Connection, records: Records) -> pa.Table:
     """Return the classes as texts (dictionaries) with the column ``records``; they stay in memory."""
-    _some(quasi, schema, table)
-    counted: list[sql.Composable] = [sql.SQL("count(*)")]
-    query = sql.SQL("SELECT {shown}, c.{records} FROM ({classes}) AS c({names})").format(
-        shown=sql.SQL(", ").join(sql.SQL("c.{}::text").format(sql.Identifier(n)) for n in quasi),
-        records=sql.Identifier(RECORDS),
-        names=sql.SQL(", ").join(sql.Identifier(n) for n in [*quasi, RECORDS]),
-        classes=_classes(schema, table, quasi, counted, among, with_values=True),
-    )
-    with database_errors(f"reading classes of {schema}.{table}"):
-        parts = [pa.Table.from_batches([batch]) for batch in _batches(connection, query, quasi)]
-    return pa.concat_tables([_schema(quasi).empty_table(), *parts]).unify_dictionaries()
+    query = _classes(records, [_texts(records.quasi.values()), _count(records)])
+    with database_errors(f"reading classes of {records.label}"):
+        parts = [pa.Table.from_batches([batch]) for batch in _batches(connection, query, [*records.quasi])]
+    return pa.concat_tables([_schema([*records.quasi]).empty_table(), *parts]).unify_dictionaries()
 
 
-def _some(quasi: Sequence[str], schema: str, table: str) -> None:
-    if not quasi:
-        raise DataMapInvalid(
-            f"{schema}.{table}: no quasi-identifier is named", hint="name the columns in the data map"
-        )
+def _count(records: Records) -> sql.Composable:
+    row = sql.SQL("DISTINCT ROW({})").format(_texts(records.row)) if records.row else sql.SQL("*")
+    if not records.person:
+        return sql.SQL("count({})").format(row)
+    return sql.SQL(
+        "count(DISTINCT ROW({person})) FILTER (WHERE pg_catalog.num_nonnulls({person}) > 0)"
+        " + count({row}) FILTER (WHERE pg_catalog.num_nonnulls({person}) = 0)"
+    ).format(person=_texts(records.person), row=row)
 
 
-def _classes(
-    schema: str,
-    table: str,
-    quasi: Sequence[str],
-    counted: Sequence[sql.Composable],
-    among: sql.Composable,
-    with_values: bool = False,
-) -> sql.Composed:
+def _texts(columns: Iterable[sql.Composable]) -> sql.Composable:
+    return sql.SQL(", ").join(sql.SQL("({})::text").format(column) for column in columns)
+
+
+def _classes(records: Records, shown: Sequence[sql.Composable]) -> sql.Composed:
     # Grouped by text: json and the like have no equality of their own.
-    names = [sql.SQL("t.{}::text").format(sql.Identifier(name)) for name in quasi]
-    return sql.SQL("SELECT {shown} FROM {table} AS t WHERE {among} GROUP BY {names}").format(
-        shown=sql.SQL(", ").join([*(names if with_values else []), *counted]),
-        table=qualified(schema, table),
-        among=among,
-        names=sql.SQL(", ").join(names),
+    return sql.SQL("SELECT {} FROM {} GROUP BY {}").format(
+        sql.SQL(", ").join(shown), records.rows, _texts(records.quasi.values())
     )
 
 

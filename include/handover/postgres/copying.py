@@ -40,11 +40,13 @@ class Chunk:
         return hashlib.sha256(self.data).digest()
 
 
-def _copy_options(form: CopyFormat) -> sql.SQL:
+def copy_options(form: CopyFormat) -> sql.SQL:
+    """Return the options of a COPY in a form."""
     return sql.SQL("(FORMAT binary)") if form == "binary" else sql.SQL("(FORMAT text)")
 
 
-def _start(connection: Connection, statement: sql.Composed, expected: pq.ExecStatus) -> pq.abc.PGconn:
+def start_copy(connection: Connection, statement: sql.Composed, expected: pq.ExecStatus) -> pq.abc.PGconn:
+    """Begin a COPY on the wire; raises psycopg.Error when the server refuses."""
     connection_c = connection.pgconn
     result = connection_c.exec_(statement.as_bytes(connection))
     if result.status != expected:
@@ -52,7 +54,7 @@ def _start(connection: Connection, statement: sql.Composed, expected: pq.ExecSta
     return connection_c
 
 
-def _finish(connection_c: pq.abc.PGconn) -> None:
+def finish_copy(connection_c: pq.abc.PGconn) -> None:
     """Take the results that end a COPY; a failure of the server shows here."""
     problem = None
     while (result := connection_c.get_result()) is not None:
@@ -64,8 +66,8 @@ def _finish(connection_c: pq.abc.PGconn) -> None:
 
 def _messages(connection: Connection, query: sql.Composable, form: CopyFormat) -> Iterator[memoryview]:
     """Yield what the server sends, one message at a time (PostgreSQL sends one row in each)."""
-    statement = sql.SQL("COPY ({}) TO STDOUT {}").format(query, _copy_options(form))
-    wire = _start(connection, statement, pq.ExecStatus.COPY_OUT)
+    statement = sql.SQL("COPY ({}) TO STDOUT {}").format(query, copy_options(form))
+    wire = start_copy(connection, statement, pq.ExecStatus.COPY_OUT)
     finished = False
     try:
         while True:
@@ -77,7 +79,7 @@ def _messages(connection: Connection, query: sql.Composable, form: CopyFormat) -
                 wire.consume_input()
             else:
                 break
-        _finish(wire)
+        finish_copy(wire)
         finished = True
     finally:
         if not finished:
@@ -140,7 +142,7 @@ def copy_into(
     names = [sql.Identifier(name) for name in columns]
     # "()" is no valid column list, so a table without columns has none.
     listed = sql.SQL(" ({})").format(sql.SQL(", ").join(names)) if names else sql.SQL("")
-    statement = sql.SQL("COPY {}{} FROM STDIN {}").format(table, listed, _copy_options(form))
+    statement = sql.SQL("COPY {}{} FROM STDIN {}").format(table, listed, copy_options(form))
     with connection.cursor() as cursor:
         with cursor.copy(statement) as copy:
             if form == "binary":

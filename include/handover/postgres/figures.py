@@ -1,7 +1,8 @@
 """Figures of tables: rows, and the exact sum of every numeric column, one scan for each table.
 
 Sums do not hang on the order of rows: floats are added as the decimals by which PostgreSQL names them.
-Generated columns are left out of the backup's digests, so here their values are digested.
+Generated columns are left out of the backup's digests, so here their values are digested. What arrives
+masked, or may be computed from what does, has no figure on either side.
 """
 
 from __future__ import annotations
@@ -60,8 +61,13 @@ class Relation:
     generated: list[str] = field(default_factory=list)
 
     def numeric(self) -> list[str]:
-        """Return the columns that have a sum."""
+        """Return the columns of numbers."""
         return [name for name, kind in self.types.items() if kind in NUMERIC]
+
+    def summed(self, table: TablePlan) -> list[str]:
+        """Return the columns of numbers that have one sum on both sides."""
+        unlike = {one.column for one in table.masked} | {*(self.generated if table.masked else ())}
+        return [name for name in self.numeric() if name not in unlike]
 
 
 Tables = dict[Place, Relation]
@@ -144,10 +150,10 @@ def _name(column: str) -> sql.Composed:
 
 def _sums(place: int, table: TablePlan, relation: Relation) -> Iterator[sql.Composed]:
     """Yield queries of (place, part, values): the number of rows, then three values for each column."""
-    numeric = relation.numeric()
-    for first in range(0, max(len(numeric), 1), SCANNED_COLUMNS):
+    summed = relation.summed(table)
+    for first in range(0, max(len(summed), 1), SCANNED_COLUMNS):
         values: list[sql.Composable] = [] if first else [sql.SQL("count(*)::text")]
-        for column in numeric[first : first + SCANNED_COLUMNS]:
+        for column in summed[first : first + SCANNED_COLUMNS]:
             name = _name(column)
             number = exact(name, relation.types[column])
             values.append(sql.SQL("count({})::text").format(name))
@@ -178,8 +184,8 @@ def _figures(
     connection: Connection, table: TablePlan, relation: Relation, values: list[str | None]
 ) -> TableFigures:
     rows, *found = values
-    columns = []
-    for place, column in enumerate(relation.numeric()):
+    columns, summed = [], relation.summed(table)
+    for place, column in enumerate(summed):
         count, others, total = found[3 * place : 3 * place + 3]
         if total in _NOT_FINITE:
             columns.append(_with_specials(connection, table, relation, column))
@@ -193,6 +199,7 @@ def _figures(
         columns=tuple(columns),
         generated=tuple(relation.generated),
         generated_digest=_generated_digest(connection, table, relation),
+        unsummed=tuple(name for name in relation.numeric() if name not in summed),
     )
 
 
@@ -220,7 +227,7 @@ def _with_specials(
 
 
 def _generated_digest(connection: Connection, table: TablePlan, relation: Relation) -> str:
-    if not relation.generated:
+    if not relation.generated or table.masked:
         return ""
     generated = table.model_copy(update={"columns": tuple(relation.generated)})
     query = ordered_rows(generated, among=relation.among)

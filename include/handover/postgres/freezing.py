@@ -10,7 +10,7 @@ read again for their sake.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 
 import psycopg
@@ -41,6 +41,7 @@ ORDER BY 1, 2
 )
 _NOT_OURS = _TABLES + "AND NOT pg_has_role(c.relowner, 'USAGE') ORDER BY 1, 2"
 _MAY_CREATE = "SELECT has_database_privilege(current_database(), 'CREATE')"
+_LET_THROUGH = "BEGIN RETURN NULL; END"
 _REFUSE = """
 BEGIN
   RAISE EXCEPTION USING ERRCODE = 'read_only_sql_transaction',
@@ -59,13 +60,32 @@ def freeze(connection: Connection, schemas: Iterable[str], holder: str) -> None:
     with database_errors("freezing the source"), connection.transaction():
         _wait_for_locks(connection)
         connection.execute(sql.SQL("CREATE SCHEMA IF NOT EXISTS {}").format(_SCHEMA))
-        connection.execute(
-            sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}").format(
-                qualified(FREEZE_SCHEMA, _name(holder)), sql.Literal(_REFUSE)
-            )
-        )
+        _define(connection, holder, _REFUSE)
         for schema, table in thawed(connection, wanted, holder):
             _freeze_table(connection, qualified(schema, table), holder)
+
+
+def _define(connection: Connection, holder: str, body: str) -> None:
+    connection.execute(
+        sql.SQL("CREATE OR REPLACE FUNCTION {}() RETURNS trigger LANGUAGE plpgsql AS {}").format(
+            qualified(FREEZE_SCHEMA, _name(holder)), sql.Literal(body)
+        )
+    )
+
+
+@contextmanager
+def passing_freeze(connection: Connection, holder: str) -> Iterator[None]:
+    """Let the open transaction, and no other, write to what a holder has frozen.
+
+    The freeze's function is another one until the block ends, which nobody else can see, for it is never
+    committed. No setting or role lets through that somebody else could take on. Triggers of the tables that
+    write to other frozen ones get through too; a rollback or a killed process leaves the freeze as it was.
+    """
+    lock = "SELECT pg_advisory_xact_lock(hashtextextended(%s, 0))"
+    connection.execute(lock, [_name(holder)])  # two would wait for the function, and the second fail
+    _define(connection, holder, _LET_THROUGH)
+    yield
+    _define(connection, holder, _REFUSE)
 
 
 def _wait_for_locks(connection: Connection) -> None:

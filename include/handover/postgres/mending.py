@@ -64,7 +64,7 @@ def mend(
     for chunk in chunks:
         copy_into(connection, _EXPECTED, table.columns, table.format, chunk)
     connection.execute(sql.SQL("ANALYZE {}").format(_EXPECTED))
-    with _at_rest(connection, table):
+    with at_rest(connection, table):
         if {column.name for column in table.key} - set(table.columns) or not table.key:
             return _mend_multiset(connection, table)
         return _mend_by_key(connection, table, within(table.key, lower, upper))
@@ -170,7 +170,7 @@ def _insert(connection: Connection, table: TablePlan, where: sql.Composable, row
 
 
 @contextmanager
-def _at_rest(connection: Connection, table: TablePlan) -> Iterator[None]:
+def at_rest(connection: Connection, table: TablePlan) -> Iterator[None]:
     """Keep triggers and rules from acting, in this transaction alone."""
     named = {"table": qualified(table.schema_name, table.name).as_string(connection)}
     actors = connection.execute(_ACTORS, named).fetchall()

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from psycopg import sql
 
-from handover.model.disposition import RowClass, classes_of
+from handover.model.disposition import RowClass, classes_of, is_backed_up
 from handover.model.scope import ScopeProblem
 from handover.postgres.ordering import EVERY_ROW, rows_of
 from handover.postgres.references import Graph, Part, Reference
@@ -28,7 +28,7 @@ def left_out(
     found: dict[int, list[sql.Composable]] = {}
     for number, table in enumerate(graph.tables):
         for one in classes_of(every_class, (table.schema_name, table.name)):
-            if one.target == "nothing":
+            if not is_backed_up(one.target, one.source):
                 found.setdefault(number, []).append(proven.get((number, one.name), EVERY_ROW))
     return {number: sql.SQL(" OR ").join(tests) for number, tests in found.items()}
 

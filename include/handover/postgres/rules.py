@@ -20,11 +20,19 @@ WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND n.nspname = ANY(%s
   AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
                   AND d.deptype = 'e')
 """
-# A domain's NOT NULL binds like the column's own.
+# A domain's NOT NULL binds like the column's own. Below a domain, and domains of it, lies a type.
 _COLUMNS = """
+WITH RECURSIVE below(domain, type, modifier) AS (
+  SELECT oid, typbasetype, typtypmod FROM pg_type WHERE typtype = 'd'
+  UNION ALL SELECT b.domain, d.typbasetype, CASE WHEN d.typtypmod >= 0 THEN d.typtypmod ELSE b.modifier END
+    FROM below b JOIN pg_type d ON d.oid = b.type AND d.typtype = 'd'
+)
 SELECT a.attrelid::bigint, a.attname, format_type(a.atttypid, a.atttypmod), t.typtype = 'e',
-  a.attnotnull OR t.typnotnull
+  a.attnotnull OR t.typnotnull,
+  coalesce(format_type(b.type, b.modifier), format_type(a.atttypid, a.atttypmod))
 FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+LEFT JOIN below b ON b.domain = t.oid
+  AND NOT EXISTS (SELECT FROM pg_type d WHERE d.oid = b.type AND d.typtype = 'd')
 WHERE a.attrelid = ANY(%s) AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attrelid, a.attnum
 """
 _UNIQUE = """
@@ -78,8 +86,14 @@ def read_facts(connection: Connection, schemas: Iterable[str]) -> dict[TableName
             schema_name=str(schema),
             name=str(name),
             columns=tuple(
-                ColumnFact(name=str(column), type=str(kind), enum=bool(enum), not_null=bool(not_null))
-                for column, kind, enum, not_null in columns[oid]
+                ColumnFact(
+                    name=str(column),
+                    type=str(kind),
+                    enum=bool(enum),
+                    not_null=bool(not_null),
+                    plain_type=str(plain),
+                )
+                for column, kind, enum, not_null, plain in columns[oid]
             ),
             unique=tuple(tuple(cast(list[str], names)) for (names,) in unique[oid]),
             foreign_keys=tuple(map(_foreign_key, keys[oid])),

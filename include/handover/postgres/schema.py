@@ -17,7 +17,7 @@ from dataclasses import asdict, dataclass, replace
 from psycopg import sql
 
 from handover.errors import DataRefused
-from handover.model.cutover import FREEZE_SCHEMA
+from handover.model.cutover import FREEZE_SCHEMA, QUARANTINE_POLICY
 from handover.postgres.clauses import differing
 from handover.postgres.loose import finding_id, left_behind
 from handover.postgres.outside import keys_left_behind
@@ -106,7 +106,7 @@ def _without(entries: list[SchemaEntry], left: set[str], keys: set[tuple[str, st
         or (e.type == "FK CONSTRAINT" and (e.schema, e.name) in constraints)
     }
     kept = (e for e in entries if e.id not in gone and not _goes_with(e, gone))
-    return [e for e in kept if not _is_of_the_system(e) and not _is_a_freeze(e)]
+    return _without_quarantine([e for e in kept if not _is_of_the_system(e) and not _is_a_freeze(e)])
 
 
 def _in_header(name: str) -> str:
@@ -129,6 +129,18 @@ def _is_of_the_system(entry: SchemaEntry) -> bool:
 def _is_a_freeze(entry: SchemaEntry) -> bool:
     """Say whether it is a trigger that handover.postgres.freezing put there for a while."""
     return entry.type == "TRIGGER" and f"EXECUTE FUNCTION {FREEZE_SCHEMA}.{FREEZE_SCHEMA}_" in entry.sql
+
+
+def _without_quarantine(entries: list[SchemaEntry]) -> list[SchemaEntry]:
+    """Leave out the policies of handover.postgres.quarantining, and what puts them in force."""
+    begin = f"CREATE POLICY {QUARANTINE_POLICY}"
+    ours = [e.sql for e in entries if e.type == "POLICY" and e.sql.startswith(begin)]
+
+    def switched_on(entry: SchemaEntry) -> bool:
+        table = entry.sql.removeprefix("ALTER TABLE ").removesuffix(" ENABLE ROW LEVEL SECURITY;")
+        return any(text.startswith(f"{begin} ON {table} USING (true)") for text in ours)
+
+    return [e for e in entries if e.sql not in ours and not (e.type == "ROW SECURITY" and switched_on(e))]
 
 
 def _document(entry: SchemaEntry) -> dict[str, object]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from psycopg import sql
 
 from handover.model.catalog import Table
-from handover.model.disposition import RowClass, classes_of
+from handover.model.disposition import RowClass, classes_of, is_backed_up
 from handover.model.plan import ScopedTable, TablePlan
 from handover.postgres.keysets import KeySet, scoped_rows
 from handover.postgres.ordering import EVERY_ROW
@@ -55,11 +55,11 @@ def _in_scope(number: int, scoped: ScopedTable) -> sql.Composable | None:
 
 
 def _left_out(table: Table, classes: tuple[RowClass, ...]) -> list[sql.Composable]:
-    """Return a condition for each class of which nothing reaches the target."""
+    """Return a condition for each class of which nothing is read."""
     return [
         sql.SQL("({}) IS NOT TRUE").format(class_condition(one, table))
         for one in classes_of(classes, (table.schema_name, table.name))
-        if one.target == "nothing"
+        if not is_backed_up(one.target, one.source)
     ]
 
 

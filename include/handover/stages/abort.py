@@ -11,9 +11,12 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import NotReady
 from handover.postgres.session import connect
 from handover.postgres.undoing import undo
+from handover.stages.archive_proof import abandon_archive
 from handover.stages.context import Context
+from handover.stages.disposal import is_open
 from handover.stages.freezing import lift_freeze
 from handover.stages.migrate import STEP
+from handover.stages.quarantine import lift_quarantine
 from handover.stages.restore_test import drop_database, scratch_name
 from handover.vault.roots import Purpose
 
@@ -26,12 +29,20 @@ def abort_run(context: Context) -> list[str]:
             f"run {context.run} is complete and is not taken back",
             hint="drop the target's schemas yourself if they are not wanted; the evidence stays",
         )
-    removed = lift_freeze(context)  # first: somebody may be waiting to work there
+    if is_open(context):
+        raise NotReady(
+            f"run {context.run} has begun to dispose of rows at the source, and its backup may be all that "
+            "is left of them",
+            hint=f"go on with it (`handover resume {context.case.case}`); only a restore brings rows back",
+        )
+    removed = lift_freeze(context) + lift_quarantine(context)  # first: somebody may be waiting to work there
     drop_database(context, scratch_name(context))
-    with closing(connect(context.target)) as target:
-        undone = undo(target, context.run, STEP, context.case.source.schemas)
-    removed += [f"target: {what}" for what in undone]
+    if context.target:
+        with closing(connect(context.target)) as target:
+            undone = undo(target, context.run, STEP, context.case.source.schemas)
+        removed += [f"target: {what}" for what in undone]
     passing(CrashPoint.ABORT_TARGET_EMPTIED)
+    removed += abandon_archive(context)
     removed += _empty_vault(context)
     passing(CrashPoint.ABORT_VAULT_EMPTIED)
     removed += _destroy_key(context)

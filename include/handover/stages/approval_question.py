@@ -20,7 +20,13 @@ _WORDS = {
         "If the receiving side accepts, what the source keeps may be disposed of.",
         "接收方接受后，源库中的数据方可进入处置。",
     ),
+    "dispose": (
+        "If enough accounts approve, the rows below go from the source for good: erased, or pseudonyms put in"
+        " their place. Nothing takes that back but a restore while the backup still lives.",
+        "批准人数足够后，下列数据将在源库中被永久处置（删除或去标识化）；仅在备份存续期间可恢复。",
+    ),
 }
+_DISPOSED = {"pseudonymise": "pseudonymised 去标识化", "erase": "erased 删除"}
 
 
 def question(context: Context, now: Standing) -> str:
@@ -42,13 +48,33 @@ def question(context: Context, now: Standing) -> str:
         [
             *_WORDS[now.what],
             table(("", ""), facts.items()),
-            _planned(planned(context)) if now.what == "execute" else _verified(context),
+            *_about(context, now),
             "An answer without a reason does not count and is asked for again.",
             "未写理由的答复无效，将再次询问。",
             "Write the reason without personal data of customers; it becomes part of the evidence.",
             "理由将写入证据，请勿填写客户个人信息。",
         ]
     )
+
+
+def _about(context: Context, now: Standing) -> list[str]:
+    if now.what == "execute":
+        return [_planned(planned(context))]
+    return [_verified(context)] if now.what == "accept" else [_disposed(context), _verified(context)]
+
+
+def _disposed(context: Context) -> str:
+    """Return the rows that go from the source, by table and class."""
+    scope = context.plan().scope
+    rows = [
+        (inside.table, one.name, f"{one.rows:,}", _DISPOSED[one.source])
+        for inside in (scope.tables if scope else ())
+        for one in inside.classes
+        if one.source in _DISPOSED
+    ]
+    head = ("Table 表", "Class 类别", "Rows 行数", "At the source 源库处置")
+    more = [f"and {len(rows) - MOST_TABLES} more 其余从略"] if len(rows) > MOST_TABLES else []
+    return "\n\n".join([table(head, rows[:MOST_TABLES]), *more])
 
 
 def _planned(made: Planned) -> str:

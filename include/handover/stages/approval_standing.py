@@ -60,9 +60,13 @@ def standing(context: Context, what: What) -> Standing:
     Raises NotReady when the case asks for none, or there is nothing to be approved yet; LedgerRefused when
     the ledger does not verify.
     """
-    rule = rule_of(context, what)
+    rule_of(context, what)
     context.require_open()
-    entries = _signed(context)
+    return _standing(context, what, _signed(context))
+
+
+def _standing(context: Context, what: What, entries: Sequence[Entry]) -> Standing:
+    rule = rule_of(context, what)
     requester = _last(entries, REQUESTED, "inventory").body["by"]
     subject = _subject(context, what, entries)
     digest = hashlib.sha256(canonical(subject, LedgerRefused, "what is to be approved")).hexdigest()
@@ -80,7 +84,13 @@ def rule_of(context: Context, what: What) -> Signoff:
             f"case {context.case.case} names nobody who may approve",
             hint="add approvals to the case file and start a new run",
         )
-    return context.case.approvals.of(what)
+    rule = context.case.approvals.of(what)
+    if rule is None:
+        raise NotReady(
+            f"case {context.case.case} names nobody who may say yes to {what}",
+            hint=f"add approvals.{what} to the case file and start a new run",
+        )
+    return rule
 
 
 def _signed(context: Context) -> list[Entry]:
@@ -117,12 +127,40 @@ def _subject(context: Context, what: What, entries: Sequence[Entry]) -> dict[str
         "case_digest": context.case.sha256_of_json(),
         "plan_digest": plan.sha256_of_json(),
         "source": _address(context.source),
-        "target": _address(context.target),
+        "target": _address(context.target) if context.target else {},
         "restore_test": _address(context.scratch),
     }
-    if what == "accept":
+    if what != "execute" and context.target:
         subject["verification"] = _verification(context, plan, entries)
+    if what == "dispose":
+        subject |= _kept(context, entries)
     return subject
+
+
+def _kept(context: Context, entries: Sequence[Entry]) -> dict[str, object]:
+    """Return where the rows are that go: accepted by somebody, or in an archive that was read back."""
+    if context.target:
+        return {"accepted": _accepted(context, entries)}
+    from handover.stages.archive_proof import VERIFIED, archive_faults
+    from handover.stages.late_changes import late_faults
+
+    if faults := [*archive_faults(context), *late_faults(context)]:
+        raise NotReady(
+            "nothing may be disposed of yet:\n  " + "\n  ".join(faults),
+            hint="put right what is named, then clear the task that found it, with downstream",
+        )
+    return {"archived": [entry.hash for entry in entries if entry.kind == VERIFIED][-1:]}
+
+
+def _accepted(context: Context, entries: Sequence[Entry]) -> list[str]:
+    """Return the hashes of the acceptances in force; raises NotReady while one is missing."""
+    now = _standing(context, "accept", entries)
+    if now.is_open:
+        raise NotReady(
+            "the receiving side has not accepted what was delivered, so nothing may be disposed of",
+            hint="see Required Actions for who may accept",
+        )
+    return [entry.hash for entry in now.given]
 
 
 def _address(url: str) -> str:
@@ -182,9 +220,9 @@ def is_account(account: Account, name: str) -> bool:
 
 
 def _needed(context: Context, what: What, plan: Plan) -> int:
-    """Return how many must say yes: what the case says, at least two where sensitive data may leave."""
+    """Return how many must say yes: what the case says, at least two where sensitive data may leave or go."""
     count = rule_of(context, what).count
-    return max(count, 2) if what == "execute" and _may_be_sensitive(context, plan) else count
+    return max(count, 2) if what != "accept" and _may_be_sensitive(context, plan) else count
 
 
 def _may_be_sensitive(context: Context, plan: Plan) -> bool:

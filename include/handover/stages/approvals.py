@@ -102,7 +102,8 @@ def ask(context: Context, what: What, round_number: int, task: str) -> Standing 
     Raises NotReady when too few are left beside the requester, and when the task still shows a question of
     before that would now be another one.
     """
-    if context.case.approvals is None or round_number < _rounds(context, what):
+    unasked = context.case.approvals is None or (what == "dispose" and not context.plan().disposes)
+    if unasked or round_number < _rounds(context, what):
         return None
     if round_number > _rounds(context, what):
         raise NotReady(f"{what}: no round {round_number} was opened", hint=AGAIN)

@@ -12,25 +12,28 @@ from pathlib import Path
 from handover import __version__
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import VerificationFailed
+from handover.evidence.history import History
 from handover.evidence.ledger import Entry
 from handover.evidence.manifest import statement, write_evidence
 from handover.evidence.report import write_report
+from handover.evidence.report_pseudonyms import pseudonyms
 from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef
-from handover.model.plan import Group, Plan, TablePlan
+from handover.model.plan import TablePlan
 from handover.postgres.receipts import drop_receipts
 from handover.postgres.session import connect
 from handover.settings import REPOSITORY
 from handover.stages import handover_signing, plan_documents
-from handover.stages.approvals import accept_faults
 from handover.stages.backup import read_index
+from handover.stages.certifying import certificate
+from handover.stages.completeness import missing_steps
 from handover.stages.context import Context
 from handover.stages.definitions import kept_definitions
-from handover.stages.expectations import target_faults
-from handover.stages.gates import gate_faults, impact_text
-from handover.stages.handover_signing import list_faults
-from handover.stages.late_changes import late_faults
-from handover.stages.tally import reconciliation_faults, tallies
-from handover.stages.units import OBJECTS, unit_of
+from handover.stages.destruction_signing import destruction_documents
+from handover.stages.disposal import is_open
+from handover.stages.gates import impact_text
+from handover.stages.pseudonym_keys import settle_keys
+from handover.stages.quarantine import lift_quarantine
+from handover.stages.tally import tallies
 
 _PACKAGES = (
     "apache-airflow",
@@ -47,7 +50,6 @@ NOT_COVERED = (
     "an Airflow administrator or DAG author who holds the signing key",
     "replicas, WAL archives, file-system snapshots and server logs outside the connections of the case",
     "copies made by people; physical media",
-    "disposition of the source: not part of this version",
     "who started a run through Airflow's own command line: it records an account of the system",
 )
 
@@ -61,8 +63,11 @@ def close_run(context: Context) -> Path:
         context.record("run-closed", {"status": status, "reasons": list(missing)})
         passing(CrashPoint.CLOSING_RECORDED)
         if not missing:
-            with closing(connect(context.target)) as target:
-                drop_receipts(target)
+            for url in filter(None, (context.target, context.source if is_open(context) else "")):
+                with closing(connect(url)) as database:
+                    drop_receipts(database)
+            lift_quarantine(context)
+            settle_keys(context)
         passing(CrashPoint.RECEIPTS_DROPPED)
         folder = _write(context, status, missing)
         passing(CrashPoint.EVIDENCE_UNRECORDED)
@@ -76,52 +81,6 @@ def close_run(context: Context) -> Path:
     return folder
 
 
-def missing_steps(context: Context) -> list[str]:
-    """Return every reason why the run is not complete, by looking for what must be in the ledger."""
-    entries = context.entries()
-    kinds = {entry.kind for entry in entries}
-    reasons = [
-        f"step {step} is not done"
-        for kind, step in (
-            ("inventory", "inventory"),
-            ("plan", "plan"),
-            ("backup-sealed", "backup"),
-            ("restore-tested", "restore_test"),
-            ("migrated", "migrate"),
-        )
-        if kind not in kinds
-    ]
-    if "plan" in kinds:
-        reasons += _unverified(entries, context.plan())
-    if "migrated" in kinds:
-        reasons += [*reconciliation_faults(context), *target_faults(context)]
-        reasons += [*late_faults(context), *accept_faults(context), *list_faults(context)]
-    reasons += gate_faults(context)
-    return reasons + _failures(entries) if reasons else []
-
-
-def _unverified(entries: list[Entry], plan: Plan) -> list[str]:
-    """Return a reason for each unit whose latest verification is absent or found differences."""
-    latest = {str(e.body["unit"]): list(e.body["differences"]) for e in entries if e.kind == "verified"}
-    units = {unit_of(group): _described(plan, group) for group in plan.groups()} | {OBJECTS: "schema objects"}
-    absent = [label for unit, label in units.items() if unit not in latest]
-    differing = [line for unit in units for line in latest.get(unit, [])]
-    return [f"not verified: {label}" for label in absent] + differing
-
-
-def _described(plan: Plan, group: Group) -> str:
-    table = plan.table(group.table)
-    return table.label if table.groups == 1 else f"{table.label} {group.number + 1}/{table.groups}"
-
-
-def _failures(entries: list[Entry]) -> list[str]:
-    """Return what the failed steps said, each once and in one line, without the remedies."""
-    said = [
-        (e.body["stage"], str(e.body["message"]).split("\nHINT:")[0]) for e in entries if e.kind == "failure"
-    ]
-    return list(dict.fromkeys(f"{stage}: {' '.join(message.split())}" for stage, message in said))
-
-
 def _write(context: Context, status: str, reasons: list[str]) -> Path:
     """Write the evidence folder; each attempt to close gets one of its own, none is ever changed."""
     entries = context.entries()
@@ -133,7 +92,10 @@ def _write(context: Context, status: str, reasons: list[str]) -> Path:
         **write_report(entries),
         **plan_documents.documents(context),
         **handover_signing.documents(context),
+        **destruction_documents(context),
     }
+    if not reasons:
+        documents |= certificate(context)
     if text := impact_text(context):
         documents["impact-assessment.md"] = text.encode()
     return write_evidence(
@@ -181,6 +143,8 @@ def _predicate(context: Context, status: str, reasons: list[str], entries: list[
     }
     if any(e.kind == "backup-sealed" for e in entries):
         found |= _backup(read_index(context))
+    if masked := pseudonyms(History(entries)):
+        found["pseudonyms"] = masked["wording"]
     return found
 
 

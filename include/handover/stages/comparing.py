@@ -25,7 +25,9 @@ from handover.postgres.session import Connection, connect, database_errors, fetc
 from handover.stages.context import Context
 from handover.stages.definitions import compare_definitions
 from handover.stages.loading import Destination, read_chunk, read_descriptions
+from handover.stages.masking import Masking
 from handover.stages.narrowing import Narrowing
+from handover.stages.rekeyed import compare_rekeyed, masked_rows
 from handover.stages.rolling import rolling_digest
 
 _EXTENSIONS = "SELECT e.extname, n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace"
@@ -45,9 +47,13 @@ WHERE c.relkind = 'm' AND c.relispopulated AND n.nspname = ANY(%s)
 
 @dataclass
 class Reader:
-    """The session in which a lane reads back, opened at need: after a COPY that was broken off, a new one."""
+    """The session in which a lane reads back, opened at need: after a COPY that was broken off, a new one.
+
+    ``masking``: of a database in which masked tables hold pseudonyms.
+    """
 
     destination: Destination
+    masking: Masking | None = None
     _session: Connection | None = None
 
     def session(self) -> Connection:
@@ -71,13 +77,17 @@ def compare_group(
 ) -> list[str]:
     """Read one group back; returns a line for each difference, none when all digests agree."""
     table = index.plan.table(group.table)
+    masking = reader.masking if table.masked else None
+    if masking and table.rekeyed:
+        return compare_rekeyed(context, masking, reader.destination.url, group, progress)
     matches = True
     with database_errors(f"{reader.destination.step}: reading {table.label} back"):
         stream = iter(read_rows(reader.session(), _query(index, reader, group), table.format))
         for receipt in index.of(group):
             context.honour_stop()
             found = take(stream, receipt.rows)
-            matches = found.rows == receipt.rows and context.digest(found.digest) == receipt.digest
+            expected = masking.digest(receipt) if masking else receipt.digest
+            matches = found.rows == receipt.rows and context.digest(found.digest) == expected
             if not matches:
                 break
             if progress:
@@ -102,14 +112,18 @@ def _narrow(context: Context, index: BackupIndex, reader: Reader, group: Group) 
         closing(reader),
     ):
         found = map(bytes, read_rows(reader.session(), _query(index, reader, group), table.format))
-        expected = _expected_rows(context, index, group, table)
+        expected = _expected_rows(context, index, reader, group)
         lines = Narrowing(table, context.evidence_key).lines(expected, found)
     return lines or [
         f"{table.label}: differed when first read and not when read again; something writes to it"
     ]
 
 
-def _expected_rows(context: Context, index: BackupIndex, group: Group, table: TablePlan) -> Iterator[bytes]:
+def _expected_rows(context: Context, index: BackupIndex, reader: Reader, group: Group) -> Iterator[bytes]:
+    table = index.plan.table(group.table)
+    if reader.masking and table.masked:
+        yield from masked_rows(context, reader.masking, reader.destination.url, group)
+        return
     for receipt in index.of(group):
         yield from split_rows(read_chunk(context, index, receipt), table.format)
 

@@ -31,7 +31,10 @@ Resolver = Callable[[str], str]
 
 @dataclass(frozen=True)
 class Context:
-    """A run of a case and everything it works with; opened afresh in every process."""
+    """A run of a case and everything it works with; opened afresh in every process.
+
+    ``target`` is empty in a run that hands nothing over.
+    """
 
     case: Case
     run: str
@@ -104,9 +107,9 @@ class Context:
     @cached_property
     def evidence_key(self) -> bytes:
         """The key of this case's published digests."""
-        return self.keyring.key(self._ensured(Purpose.EVIDENCE, self.case.case))
+        return self.keyring.key(self.ensure_key(Purpose.EVIDENCE, self.case.case))
 
-    def _ensured(self, purpose: Purpose, name: str) -> str:
+    def ensure_key(self, purpose: Purpose, name: str) -> str:
         """Return the id of a key, made now unless there was one; a destroyed key is never made anew."""
         made = self.keyring.find(purpose, name)
         if made is None and any(k.purpose is purpose and k.case == name for k in self.keyring.list()):
@@ -140,7 +143,7 @@ class Context:
     @cached_property
     def backup_key_id(self) -> str:
         """The key of this run's backup: one of its own, so that it can be destroyed alone."""
-        return self._ensured(Purpose.BACKUP, self.backup_name)
+        return self.ensure_key(Purpose.BACKUP, self.backup_name)
 
     @property
     def backup_name(self) -> str:
@@ -185,10 +188,10 @@ def open_context(settings: Settings, case_id: str, run_id: str, resolve: Resolve
     keyring = Keyring.open(settings.keyring)
     ledger_url = settings.require("HANDOVER_LEDGER_URL")
     urls = [
-        _resolved(resolve, field, connection)
+        _resolved(resolve, field, connection) if connection else ""
         for field, connection in (
             ("source.connection", case.source.connection),
-            ("target.connection", case.target.connection),
+            ("target.connection", case.target.connection if case.target else ""),
             ("restore_test.connection", case.restore_test.connection),
         )
     ]

@@ -44,6 +44,7 @@ def outlook(context: Context) -> Outlook:
             ("target", context.target),
             ("restore_test", context.scratch),
         )
+        if url
     )
     with (
         database_errors("looking at the source's sizes"),

@@ -2,7 +2,8 @@
 
 The source is looked at in the scratch database of the restore test, just proven equal to it at the snapshot.
 What fails there is the source's own and may be acknowledged; what fails otherwise in the target than in the
-source came with the move, whatever was acknowledged.
+source came with the move, whatever was acknowledged. Of masked columns each side is asked what holds there:
+the source the form of raw values, the target that of pseudonyms.
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from handover.evidence.digest import token
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.model.catalog import Finding
-from handover.model.expectation import Outcome, Side, TableFacts, TableName
-from handover.model.plan import LARGE_OBJECTS
+from handover.model.expectation import Outcome, Rule, Side, TableFacts, TableName
+from handover.model.image import MaskedTable
+from handover.model.plan import LARGE_OBJECTS, Plan
 from handover.postgres.rules import read_facts
 from handover.postgres.session import Connection, connect, database_errors
+from handover.pseudonymise.images import column_image
 from handover.quality.suites import documents, load_suites, make_rules, rules_of
 from handover.quality.validation import Database, missing_from, validate
 from handover.stages.context import Context
@@ -48,7 +51,7 @@ def profile(
     ):
         facts = read_facts(connection, context.case.source.schemas)
         suites = _made(context, index, facts) if side == "source" else _recorded(context, index)
-        rules = rules_of(suites)
+        rules = [rule for rule in rules_of(suites) if rule.of in ("both", side)]
         database = Database(
             url=destination.url,
             connection=connection,
@@ -78,11 +81,28 @@ def _made(context: Context, index: BackupIndex, facts: dict[TableName, TableFact
         rows_of[chunk.table] += chunk.rows
     rows = {(p.schema_name, p.name): rows_of[p.id] for p in index.plan.tables if p.id != LARGE_OBJECTS}
     written = load_suites(context.settings.expectations, context.case.expectations)
-    suites = documents(make_rules(facts, rows, written, planned_datamap(context, index.plan)))
+    datamap, masked = planned_datamap(context, index.plan), _masked(index.plan, facts)
+    suites = documents(make_rules(facts, rows, written, datamap, masked))
     body = {"generation": index.state.generation, "suite_digest": _digest(suites), "suites": suites}
     if not any(entry.body == body for entry in context.entries(MADE)[-1:]):
         context.record(MADE, body)
     return suites
+
+
+def _masked(plan: Plan, facts: dict[TableName, TableFacts]) -> dict[TableName, MaskedTable]:
+    """Return what is known of the tables that arrive with pseudonyms; what does not travel is generated."""
+    return {
+        (table.schema_name, table.name): MaskedTable(
+            columns={one.column: column_image(one) for one in table.masked},
+            generated=frozenset(
+                fact.name
+                for fact in facts[table.schema_name, table.name].columns
+                if fact.name not in table.columns
+            ),
+        )
+        for table in plan.tables
+        if table.masked
+    }
 
 
 def _recorded(context: Context, index: BackupIndex) -> list[dict[str, Any]]:
@@ -137,12 +157,37 @@ def target_faults(context: Context) -> list[str]:
         return source_faults(context)
     if target is None:
         return ["the target was not held against any expectations", *source_faults(context)]
-    return [*_differing(source.values(), target), *source_faults(context)]
+    return [
+        *_differing(source.values(), target),
+        *_of_target_alone(_rules_of_target(context), target),
+        *source_faults(context),
+    ]
+
+
+def _rules_of_target(context: Context) -> list[Rule]:
+    """Return the rules of the backup that counts of which the source was never asked."""
+    generation = _generation(context)
+    made = [entry.body["suites"] for entry in context.entries(MADE) if entry.body["generation"] == generation]
+    return [rule for rule in rules_of(made[-1] if made else ()) if rule.of == "target"]
+
+
+def _of_target_alone(rules: Iterable[Rule], target: dict[str, Outcome]) -> list[str]:
+    """Return a line for each rule of the target that does not hold, whatever the source is like."""
+    lines = []
+    for rule in rules:
+        outcome = target.get(rule.id)
+        if outcome is None:
+            lines.append(f"{rule.id}: not checked in the target")
+        elif not outcome.success:
+            lines.append(f"{_described(outcome)}; it is masked, and holds what is no pseudonym")
+    return lines
 
 
 def _differing(source: Iterable[Outcome], target: dict[str, Outcome]) -> list[str]:
     lines = []
     for before in source:
+        if before.of == "source":
+            continue
         after = target.get(before.id)
         if after is None:
             lines.append(f"{before.id}: not checked in the target")
@@ -167,8 +212,7 @@ def _counted(outcome: Outcome) -> str:
 
 def _latest(context: Context, side: Side) -> dict[str, Outcome] | None:
     """Return what came last of each rule on one side, for the backup that counts; None when nothing did."""
-    sealed = context.entries("backup-sealed")
-    generation = sealed[-1].body.get("generation") if sealed else None
+    generation = _generation(context)
     found = [
         entry.body
         for entry in context.entries(CHECKED)
@@ -177,3 +221,8 @@ def _latest(context: Context, side: Side) -> dict[str, Outcome] | None:
     if not found:
         return None
     return {str(result["id"]): Outcome.model_validate(result) for result in found[-1]["results"]}
+
+
+def _generation(context: Context) -> int | None:
+    sealed = context.entries("backup-sealed")
+    return sealed[-1].body.get("generation") if sealed else None

@@ -11,11 +11,12 @@ from typing import Any
 
 from psycopg import sql
 
-from handover.law.facts import DataFacts, OutgoingColumn, Planned
+from handover.law.facts import DataFacts, OutgoingColumn, Planned, Transform
 from handover.law.facts import RowClass as JudgedClass
 from handover.law.retention import Question, decide
 from handover.model.case import Case
 from handover.model.datamap import UNKNOWN, ColumnEntry, DataMap, DataSet
+from handover.model.disposition import COPIED
 from handover.model.kinds import KINDS
 from handover.model.matter import Matter, Operation, RowClassRules
 from handover.model.plan import ClassRows, Plan, PlannedScope
@@ -39,6 +40,22 @@ OF_ERASURE = (
     "young_contracts_planned_for_erasure",
     "accounting_rows_to_destroy",
 )
+# What a strategy of masking is to the law. What a key moves or picks can be made again by who has the key: it
+# counts as a keyed form, which may never be called anonymised.
+TRANSFORMS = {
+    "token": "token",
+    "fpe": "format_preserving",
+    "permute": "format_preserving",
+    "choice": "keyed_hash",
+    "redact": "token",
+    "shift": "keyed_hash",
+    "noise": "keyed_hash",
+    "mask": "mask",
+    "generalise": "aggregate",
+    "null": "suppress",
+    "constant": "suppress",
+    "drop": "suppress",
+}
 Condition = Callable[[TableName], sql.Composable]
 
 
@@ -110,19 +127,29 @@ def data_facts(case: Case, plan: Plan, datamap: DataMap, packs: Sequence[Pack], 
     parts = list(_parts(case, plan.scope, datamap))
     outgoing = tuple(_outgoing(case.matter, parts))
     uncounted = any(not dataset.subject and _has_persons(dataset) for dataset, _ in parts)
+    clear = any(
+        _has_persons(one) and any(part.target == "copy" for part in classes) for one, classes in parts
+    )
     found: dict[str, Any] = {
         # What is personal, but leads to nobody, belongs to persons whom nobody has counted.
-        **({} if uncounted else _persons(case.matter, plan.scope, outgoing)),
+        **({} if uncounted else _persons(case.matter, plan.scope, outgoing, clear=clear)),
         "accounting_regions": _regions(case.matter),
         "operations": tuple(_operations(parts)),
         "outgoing": outgoing,
         "row_classes": tuple(_row_classes(case, parts, packs, on)),
-        # Nothing transforms rows on their way: what is copied is copied as it is.
-        "transforms": (),
+        "transforms": tuple(_transforms(plan)),
     }
     if not any(one.source in ERASING for _, classes in parts for one in classes):
         found |= dict.fromkeys(OF_ERASURE, 0)
     return DataFacts.model_validate(found | stated)
+
+
+def _transforms(plan: Plan) -> Iterator[Transform]:
+    """Yield each kind of masking once; while keys are in use and nothing was tested, none is anonymous."""
+    masked = [one for table in plan.tables for one in (*table.masked, *table.masked_here)]
+    made = (here for one in masked for here in (one.pseudonym, *one.mentions.values(), *one.paths.values()))
+    for kind in sorted({TRANSFORMS[one.strategy] for one in made}):
+        yield Transform.model_validate({"kind": kind, "label": "de-identified"})
 
 
 def _stated(matter: Matter, on: date) -> dict[str, Any]:
@@ -133,7 +160,10 @@ def _stated(matter: Matter, on: date) -> dict[str, Any]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _persons(matter: Matter, scope: PlannedScope, outgoing: Sequence[OutgoingColumn]) -> dict[str, Any]:
+def _persons(
+    matter: Matter, scope: PlannedScope, outgoing: Sequence[OutgoingColumn], *, clear: bool
+) -> dict[str, Any]:
+    """``clear``: rows of persons leave as they are, not pseudonymised alone."""
     if "handler_persons" not in scope.facts:  # nobody has counted: no table of persons is not zero persons
         return {}
     inside = sum(within for _, within in scope.persons.values())
@@ -141,7 +171,7 @@ def _persons(matter: Matter, scope: PlannedScope, outgoing: Sequence[OutgoingCol
         **scope.facts,
         "scope_persons": sum(all_ for all_, _ in scope.persons.values()),
         "persons": inside,
-        "copied_persons": inside if outgoing else 0,
+        "copied_persons": inside if outgoing and clear else 0,
         "sensitive_persons": inside if any(one.sensitive for one in outgoing) else 0,
         "exported_persons": _exported(matter, inside),
     }
@@ -188,7 +218,7 @@ def _has_persons(dataset: DataSet) -> bool:
 
 
 def _leaves(classes: Sequence[ClassRows]) -> bool:
-    return any(one.target == "copy" for one in classes)
+    return any(one.target in COPIED for one in classes)
 
 
 def _outgoing(
@@ -250,6 +280,6 @@ def _row_classes(
                 holds=holds,
             )
             outcome = decide(packs, question).outcome
-            planned: list[Planned] = ["copy"] if one.target == "copy" else []
+            planned: list[Planned] = [] if one.target == "nothing" else [one.target]
             for what in (*planned, one.source):
                 yield JudgedClass(name=one.name, data_set=dataset.table.label, planned=what, outcome=outcome)

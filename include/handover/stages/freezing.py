@@ -5,11 +5,12 @@ The freeze outlives the run: what was accepted must not change before it is disp
 
 from __future__ import annotations
 
-from contextlib import closing
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
 
 from handover.errors import NotReady
-from handover.postgres.freezing import freeze, thaw, thawed
-from handover.postgres.session import connect, database_errors
+from handover.postgres.freezing import freeze, passing_freeze, thaw, thawed
+from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.approvals import require_approval
 from handover.stages.context import Context
 from handover.stages.hearings import require_passed
@@ -51,6 +52,16 @@ def not_frozen(context: Context) -> list[str]:
     ):
         found = thawed(source, context.case.source.schemas, _holder(context))
     return [f"{schema}.{name} is not frozen" for schema, name in found]
+
+
+@contextmanager
+def through_freeze(context: Context, source: Connection) -> Iterator[None]:
+    """Let the open transaction alone write to the source, frozen or not."""
+    if not context.case.cutover.freeze:
+        yield
+        return
+    with passing_freeze(source, _holder(context)):
+        yield
 
 
 def lift_freeze(context: Context) -> list[str]:

@@ -29,6 +29,7 @@ from handover.settings import Settings
 from handover.stages.consents import consents_of
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
+from handover.stages.destruction_signing import with_destruction_list
 from handover.stages.documents import read_document
 from handover.stages.facts import count_facts, data_facts, legal_day, person_tables
 from handover.stages.handover_entries import with_handover
@@ -133,16 +134,14 @@ def hear(context: Context, plan: Plan) -> Hearing:
     known = {one.table.label for one in datamap.datasets}
     wrong = [*unknown_ids(case.matter, packs), *unknown_parts(case.matter, known, classes)]
     verified = _verified(context, wrong)  # first: the arithmetic of retention knows only the packs' rules
-    facts = with_handover(
-        context,
-        Facts(
-            transaction=case.transaction,
-            on=on,
-            matter=case.matter,
-            data=data_facts(case, plan, datamap, packs, on),
-            verified=verified,
-        ),
+    facts = Facts(
+        transaction=case.transaction,
+        on=on,
+        matter=case.matter,
+        data=data_facts(case, plan, datamap, packs, on),
+        verified=verified,
     )
+    facts = with_destruction_list(context, with_handover(context, facts))
     newer = newer_packs({case.case: case.policy}, every, on)
     return Hearing(facts, packs, datamap, evaluate(packs, facts), newer)
 

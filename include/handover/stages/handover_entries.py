@@ -53,7 +53,7 @@ def with_handover(context: Context, facts: Facts) -> Facts:
 
     The list counts as a document on file, with a clause for each who signed.
     """
-    if context.case.ledger is None:
+    if context.case.ledger is None or not context.target:
         return facts
     made, test = current_list(context), receiver_test(context)
     answers = Handover.model_validate(dict(test.answers)) if test else None

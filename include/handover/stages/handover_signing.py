@@ -84,7 +84,7 @@ def record_test(context: Context, answers: Mapping[Test, bool], name: str, reaso
 
 def list_faults(context: Context) -> list[str]:
     """Return why the hand-over of the archives is not finished; nothing for a case without any."""
-    if context.case.ledger is None:
+    if context.case.ledger is None or not context.target:
         return []
     made = current_list(context)
     if made is None:

@@ -88,14 +88,14 @@ def check(context: Context) -> list[Finding]:
 
 
 def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
-    """Open the three connections into ``opened``; return a finding for each that fails."""
+    """Open the connections of the case into ``opened``; return a finding for each that fails."""
     findings = []
     case = context.case
-    for field, name, url in (
-        ("source.connection", case.source.connection, context.source),
-        ("target.connection", case.target.connection, context.target),
-        ("restore_test.connection", case.restore_test.connection, context.scratch),
-    ):
+    ends = [("source.connection", case.source.connection, context.source)]
+    if case.target:
+        ends.append(("target.connection", case.target.connection, context.target))
+    ends.append(("restore_test.connection", case.restore_test.connection, context.scratch))
+    for field, name, url in ends:
         try:
             opened.append(connect(url, read_only=True))
         except (ConfigurationMissing, ConnectionLost) as error:
@@ -105,21 +105,32 @@ def _unreachable(context: Context, opened: list[Connection]) -> list[Finding]:
     return findings
 
 
-def _look(context: Context, source: Connection, target: Connection, scratch: Connection) -> list[Finding]:
+def _look(context: Context, source: Connection, *others: Connection) -> list[Finding]:
     wanted = context.case.source
     schemas = list(wanted.schemas)
-    ends = read_server(source), read_server(target), read_server(scratch)
     catalog = read_catalog(source, schemas)
+    *targets, scratch = others
+    receivers = {**dict(zip(("target",), targets, strict=False)), "restore_test": scratch}
+    ends = [read_server(one) for one in (source, (targets or [scratch])[0], scratch)]
     return [
         *preflight.check_source(source, schemas, wanted.large_objects),
         *check_scope(source, schemas),
-        *check_loose(source, {"target": target, "restore_test": scratch}, schemas),
-        *check_surroundings(source, target, schemas),
-        *preflight.check_servers(*ends, context.programs.major()),
-        *preflight.check_target(target, schemas, catalog.extensions, wanted.large_objects, context.run),
+        *check_loose(source, receivers, schemas),
+        *(found for one in targets for found in check_surroundings(source, one, schemas)),
+        *preflight.check_servers(ends[0], ends[1], ends[2], context.programs.major()),
+        *(
+            found
+            for one in targets
+            for found in preflight.check_target(
+                one, schemas, catalog.extensions, wanted.large_objects, context.run
+            )
+        ),
         *preflight.check_scratch(scratch, catalog.extensions),
-        *check_receiver(source, target, schemas, wanted.large_objects, "target"),
-        *check_receiver(source, scratch, schemas, wanted.large_objects, "restore_test"),
+        *(
+            found
+            for name, one in receivers.items()
+            for found in check_receiver(source, one, schemas, wanted.large_objects, name)
+        ),
         *check_space(context, source),
         *check_reconciliation(source, context.case.reconciliation, schemas),
         *check_expectations(context, source),
@@ -129,15 +140,20 @@ def _look(context: Context, source: Connection, target: Connection, scratch: Con
 
 
 def servers(context: Context) -> tuple[Server, Server, Server]:
-    """Return source, target and what a scratch database made from template0 in UTF-8 would be."""
+    """Return source, target and what a scratch database made from template0 in UTF-8 would be.
+
+    Without a target the scratch database stands for it.
+    """
     with (
         database_errors("looking at the servers"),
         closing(connect(context.source)) as source,
-        closing(connect(context.target)) as target,
         closing(connect(context.scratch)) as scratch,
     ):
         made = read_server(scratch, "template0").model_copy(update={"encoding": "UTF8"})
-        return read_server(source), read_server(target), made
+        if not context.target:
+            return read_server(source), made, made
+        with closing(connect(context.target)) as target:
+            return read_server(source), read_server(target), made
 
 
 def dump_definitions(context: Context, url: str, snapshot: str | None = None) -> bytes:

@@ -34,6 +34,7 @@ from handover.postgres.schema import SchemaEntry, apply_entry, read_entries
 from handover.postgres.session import Connection, connect, database_errors, qualified
 from handover.postgres.undoing import remember
 from handover.stages.context import Context
+from handover.stages.masking import Masking
 
 # Two keys over the same pair of tables can deadlock; the server breaks the tie within a second.
 ATTEMPTS_AT_A_KEY = 10
@@ -41,10 +42,14 @@ ATTEMPTS_AT_A_KEY = 10
 
 @dataclass(frozen=True)
 class Destination:
-    """A database that is being filled; ``step`` names the stage in receipts and messages."""
+    """A database that is being filled; ``step`` names the stage in receipts and messages.
+
+    ``masked``: what the plan masks arrives with pseudonyms; else everything as it was backed up.
+    """
 
     url: str
     step: str
+    masked: bool = False
 
 
 def read_chunk(context: Context, index: BackupIndex, receipt: ChunkReceipt) -> bytes:
@@ -78,12 +83,13 @@ def load_groups(
     context: Context, index: BackupIndex, destination: Destination, groups: Iterable[Group], progress: Meter
 ) -> None:
     """Load the chunks of some groups, each exactly once."""
+    masking = Masking(context, index) if destination.masked else None
     with closing(connect(destination.url)) as connection:
         for group in groups:
             table = index.plan.table(group.table)
             for receipt in index.of(group):
                 context.honour_stop()
-                _load_chunk(context, index, destination, connection, table, receipt)
+                _load_chunk(context, index, destination, connection, table, receipt, masking)
                 progress.add(receipt.rows, receipt.bytes)
             _confirm(context, index, destination, group)
 
@@ -95,6 +101,7 @@ def _load_chunk(
     connection: Connection,
     table: TablePlan,
     receipt: ChunkReceipt,
+    masking: Masking | None,
 ) -> None:
     doing = f"{destination.step}: loading chunk {receipt.unit} of {table.label}"
     with (
@@ -103,7 +110,12 @@ def _load_chunk(
     ):
         if not todo:
             return
-        loaded = _copy(connection, table, read_chunk(context, index, receipt))
+        data = read_chunk(context, index, receipt)
+        if masking and table.masked:
+            made = masking.arriving(connection, table, data)
+            masking.record(table, receipt, made)
+            data = made.data
+        loaded = _copy(connection, table, data)
         if loaded != receipt.rows:
             raise DataRefused(
                 f"{doing}: {loaded} rows arrived, expected {receipt.rows}",

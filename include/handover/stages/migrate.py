@@ -5,18 +5,17 @@ from __future__ import annotations
 from contextlib import closing
 
 from handover.crashpoints import CrashPoint, passing
-from handover.errors import NotReady, VerificationFailed
-from handover.model.backup import BackupIndex
+from handover.errors import VerificationFailed
 from handover.postgres import preflight
 from handover.postgres.session import connect, database_errors
 from handover.stages.approvals import require_approval
-from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.expectations import source_faults
 from handover.stages.gates import require_gates
 from handover.stages.hearings import require_passed
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination, finish, load_groups, prepare
+from handover.stages.proven import proven_index
 from handover.stages.repair import repair
 from handover.stages.tally import source_reconciliation_faults
 
@@ -25,22 +24,7 @@ STEP = "migrate"
 
 def target_of(context: Context) -> Destination:
     """Return the case's target as a destination."""
-    return Destination(context.target, STEP)
-
-
-def _proven_index(context: Context) -> BackupIndex:
-    """Return the index of a backup that a restore has proven (C02), else raise NotReady."""
-    index = read_index(context)
-    if not any(e.body["generation"] == index.state.generation for e in context.entries("restore-tested")):
-        raise NotReady(
-            "the backup has not been proven by a restore", hint="run or clear the task restore_test"
-        )
-    if index.plan.sha256_of_json() != context.plan().sha256_of_json():
-        raise NotReady(
-            "the backup was made by another plan than the one in force",
-            hint="abort this run, start a new one",
-        )
-    return index
+    return Destination(context.target, STEP, masked=True)
 
 
 def prepare_target(context: Context) -> None:
@@ -51,7 +35,7 @@ def prepare_target(context: Context) -> None:
     with context.step("prepare"):
         require_approval(context, "execute")
         require_gates(context)
-        index = _proven_index(context)
+        index = proven_index(context)
         _refuse_faulty_source(context)
         with database_errors("looking at the target"), closing(connect(context.target)) as target:
             schemas = list(context.case.source.schemas)
@@ -82,7 +66,7 @@ def migrate_lane(context: Context, number: int) -> int:
     with context.step(STEP, str(number)) as progress:
         require_approval(context, "execute")
         require_passed(context)
-        index = _proven_index(context)
+        index = proven_index(context)
         groups = index.plan.lanes[number].groups
         progress.expect(*index.rows(groups))
         load_groups(context, index, target_of(context), groups, progress)
@@ -94,7 +78,7 @@ def finish_target(context: Context) -> None:
     with context.step("finish"):
         require_approval(context, "execute")
         require_passed(context)
-        index = _proven_index(context)
+        index = proven_index(context)
         repair(context, index, target_of(context))
         finish(context, index, target_of(context))
         passing(CrashPoint.TARGET_UNRECORDED)

@@ -18,6 +18,7 @@ LONGEST = 600
 _YES: dict[What, tuple[str, str]] = {
     "execute": ("批准执行", "approve the plan"),
     "accept": ("接受移交结果", "accept the result"),
+    "dispose": ("批准源库处置", "approve what goes from the source"),
 }
 # What a run does between its approvals, each with the ledger kind that ends it.
 _WORK = (
@@ -60,8 +61,17 @@ def _next(context: Context, planned: Planned | None) -> list[Text]:
         return [_text(zh, en)]
     # A dry run ends with the plan: only then nobody was asked and nothing was read.
     started = [] if {ROUND, "snapshot-exported"} & last.keys() else [_execute(context)]
-    waiting = _approval(context, "execute") or _working(last.keys()) or _approval(context, "accept")
+    waiting = (
+        _approval(context, "execute")
+        or _working(last.keys())
+        or _approval(context, "accept")
+        or _disposal(context)
+    )
     return [*started, *(waiting or [_text("数据平台（Airflow）：结案", "Airflow: closing")])]
+
+
+def _disposal(context: Context) -> list[Text]:
+    return _approval(context, "dispose") if context.plan().disposes else []
 
 
 def _execute(context: Context) -> Text:

@@ -17,8 +17,11 @@ from handover.stages.datamaps import confirmed_datamap
 from handover.stages.facts import legal_day
 from handover.stages.gates import policy_digests
 from handover.stages.inventory import servers
+from handover.stages.masked_items import require_reconcilable
 from handover.stages.scoping import plan_scope
 from handover.stages.snapshot import void_generations
+from handover.stages.thresholds import require_thresholds
+from handover.stages.treatments import plan_masks
 
 # What a row of a table that was never analysed is taken to weigh; it decides only the size of a sample.
 BYTES_A_ROW = 100
@@ -38,6 +41,9 @@ def plan(context: Context) -> Plan:
         whole = Catalog.model_validate(found["catalog"])
         datamap = confirmed_datamap(context, whole)
         scope = plan_scope(context, ends, datamap, progress)
+        require_thresholds(context)
+        masks = plan_masks(context, ends, datamap, scope)
+        require_reconcilable(context, whole, masks)
         catalog = narrowed(whole, scope)
         bounds = _draw(context, catalog)
         text = json.dumps(bounds, ensure_ascii=False, sort_keys=True).encode()
@@ -51,6 +57,7 @@ def plan(context: Context) -> Plan:
             scope=scope,
             datamap_digest=datamap.sha256_of_json() if datamap else "",
             policy=policy_digests(context.case, context.settings, legal_day()),
+            masks=masks,
         )
         stored = context.put(context.label(0, "bounds"), text, "bounds")
         body = {"plan": made.document(), "digest": made.sha256_of_json(), "bounds": stored.document()}

@@ -14,6 +14,8 @@ from handover.postgres.ordering import ends
 from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.context import Context
 from handover.stages.loading import Destination, read_chunk
+from handover.stages.masking import Masking
+from handover.stages.rekeyed import masked_chunks, masked_group
 from handover.stages.units import unit_of
 
 
@@ -51,15 +53,25 @@ def _mend(context: Context, index: BackupIndex, destination: Destination, group:
         mended = (
             _large_objects(context, index, connection, group)
             if table.id == LARGE_OBJECTS
-            else mend(
-                connection,
-                table,
-                (read_chunk(context, index, receipt) for receipt in index.of(group)),
-                *ends([tuple(bound) for bound in index.bounds.get(table.label, ())], group.number),
-            )
+            else _rows(context, index, destination, connection, group)
         )
         passing(CrashPoint.REPAIR_UNCOMMITTED)
     context.record("repaired", {"unit": unit_of(group), "table": table.label, **vars(mended)})
+
+
+def _rows(
+    context: Context, index: BackupIndex, destination: Destination, connection: Connection, group: Group
+) -> Mended:
+    """Give a part its rows again; one whose keys are masked has no bounds, so that its table is mended."""
+    table = index.plan.table(group.table)
+    bounds = ends([tuple(bound) for bound in index.bounds.get(table.label, ())], group.number)
+    if not (destination.masked and table.masked):
+        chunks = (read_chunk(context, index, receipt) for receipt in index.of(group))
+        return mend(connection, table, chunks, *bounds)
+    masking = Masking(context, index)
+    if table.rekeyed:
+        return mend(connection, table, masked_chunks(context, masking, destination.url, table), None, None)
+    return mend(connection, table, masked_group(context, masking, destination.url, group), *bounds)
 
 
 def _large_objects(context: Context, index: BackupIndex, connection: Connection, group: Group) -> Mended:

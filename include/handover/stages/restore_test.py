@@ -20,6 +20,7 @@ from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
 from handover.stages.definitions import keep_definitions
 from handover.stages.expectations import profile
+from handover.stages.joins import count_joins
 from handover.stages.loading import Destination, finish, load_groups, prepare
 
 STEP = "restore-test"
@@ -44,6 +45,7 @@ def restore_test(context: Context) -> None:
                 kept = keep_definitions(context, index, destination.url)
                 # Equal to the source at its snapshot: what is wrong with these rows was wrong before.
                 profile(context, index, destination, "source")
+                count_joins(context, index, destination.url, "source")
         finally:
             drop_database(context, name)
         body = {"generation": index.state.generation, "differences": differences}

@@ -141,8 +141,8 @@ def _describe_large_objects(context: Context, holder: Connection, generation: in
 def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceipt:
     """Digest what a refresh of the view over the snapshot gives; its stored rows may be older."""
     names = {"schema_name": view.schema_name, "name": view.name}
-    # Over the rows that arrive alone it holds something else than at the source.
-    if not view.populated or view.on_others or _leaves_rows_out(context.case):
+    # Over the rows as they arrive it holds something else than at the source.
+    if not view.populated or view.on_others or _arrives_otherwise(context.case):
         return ViewReceipt(**names, populated=view.populated, rows=0, digest="")
     with (
         snapshot_session(context.source, snapshot) as connection,
@@ -154,8 +154,9 @@ def _view(context: Context, snapshot: str, view: MaterializedView) -> ViewReceip
     return ViewReceipt(**names, populated=True, rows=rows, digest=context.digest(digest))
 
 
-def _leaves_rows_out(case: Case) -> bool:
-    return case.scope is not None or any(one.target == "nothing" for one in case.classes)
+def _arrives_otherwise(case: Case) -> bool:
+    """Say whether some rows stay behind, or arrive with pseudonyms."""
+    return case.scope is not None or any(one.target != "copy" for one in case.classes)
 
 
 def _hold(context: Context, holder: Connection, generation: int) -> None:

@@ -16,6 +16,7 @@ from handover.stages.backup import read_index
 from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
 from handover.stages.expectations import profile, target_faults
+from handover.stages.masking import Masking
 from handover.stages.migrate import target_of
 from handover.stages.units import OBJECTS, unit_of
 
@@ -27,7 +28,7 @@ def verify_lane(context: Context, number: int) -> int:
         groups = index.plan.lanes[number].groups
         progress.expect(*index.rows(groups))
         differences: list[str] = []
-        with closing(Reader(target_of(context))) as reader:
+        with closing(Reader(target_of(context), Masking(context, index))) as reader:
             for group in groups:
                 found = _compare(context, index, reader, group, progress)
                 _write_down(context, index, unit_of(group), found)

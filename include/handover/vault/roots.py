@@ -28,6 +28,7 @@ class Purpose(StrEnum):
     ARCHIVE = "archive"
     PSEUDONYM = "pseudonym"
     EVIDENCE = "evidence"
+    TOMBSTONE = "tombstone"
     SIGNING = "signing"
 
 

@@ -1,0 +1,168 @@
+"""Destroying a term of an archive: its keys go, and with them exactly the rows of one class and date.
+
+It takes two persons, a day that has come, no hold, and for accounting archives a destruction list that may be
+executed. The law is asked with the request and again in the moment of destroying, while no hold can be added.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from handover.archive.bag import PAYLOAD
+from handover.archive.rows import rows_of
+from handover.crashpoints import CrashPoint, passing
+from handover.errors import KeyUnavailable, NotReady, VerificationFailed
+from handover.law.retention import Decision
+from handover.model.approval import Account
+from handover.model.archive import ArchivedPart, TermKeys
+from handover.model.destruction import ToDestroy
+from handover.stages.archive_terms import secrets_of, told
+from handover.stages.class_decisions import class_decisions
+from handover.stages.context import Context
+from handover.stages.custody import SealedArchive, custody, wanted_as
+from handover.stages.destruction_signing import require_destruction_cleared
+from handover.stages.facts import legal_day
+from handover.stages.hold_epoch import held
+from handover.stages.two_persons import Request
+from handover.vault.keyring import Destruction, KeyState
+
+DESTROY, DESTROYED = "destroy", "archive-keys-destroyed"
+FREE = ("may_erase", "must_erase")
+LIST_BEFORE = "destruction_list"
+
+
+@dataclass(frozen=True)
+class Destroyed:
+    """What was destroyed, and the files that nobody can open any more."""
+
+    keys: tuple[Destruction, ...]
+    closed: tuple[str, ...]
+
+
+def ask_destroying(
+    context: Context, who: Account, number: int, ticket: str, purpose: str, *, identifying_only: bool
+) -> str:
+    """Ask to destroy a term's keys, or only that of what identifies people; returns the request's id."""
+    archive = SealedArchive.of(context)
+    term = archive.term(number)
+    if not _alive(archive, _keys(term, identifying_only=identifying_only)):
+        raise KeyUnavailable(f"the keys of term {number} are destroyed", hint="this is final")
+    require_destroyable(archive, term, legal_day(), identifying_only=identifying_only)
+    wanted = {"what": DESTROY, "term": number, "class": term.term.row_class, "identifying": identifying_only}
+    return custody(context).ask(who, ticket, purpose, wanted)
+
+
+def destroy(context: Context, who: Account, name: str) -> Destroyed:
+    """Destroy what an approved request names. Killed in between, it is repeated with the same request."""
+    one = wanted_as(custody(context), name, DESTROY)
+    context = replace(context, run=one.run)
+    archive = SealedArchive.of(context)
+    term, identifying_only = archive.term(int(one.wanted["term"])), bool(one.wanted["identifying"])
+    keys = _keys(term, identifying_only=identifying_only)
+    with held(context) as epoch:
+        if _alive(archive, keys) or not one.used_at:
+            decision = require_destroyable(archive, term, legal_day(), identifying_only=identifying_only)
+            _begin(context, who, one, decision)
+        epoch.require()
+        done = tuple(context.keyring.destroy(key) for key in keys)
+    passing(CrashPoint.ARCHIVE_KEY_DESTROYED)
+    parts = archive.index.of_term(term.number)
+    opened = [part.file for part in parts if not _is_closed(archive, part, identifying_only=identifying_only)]
+    closed = tuple(part.file for part in parts if part.file not in opened)
+    context.record(
+        DESTROYED,
+        {
+            "request": name,
+            "term": term.number,
+            "class": term.term.row_class,
+            "identifying_only": identifying_only,
+            "keys": [{"key": key.key_id, "at": key.at, "result": key.result} for key in done],
+            "closed": list(closed),
+            "still_open": opened,
+        },
+        key=name,
+    )
+    if opened:
+        raise VerificationFailed(
+            f"{len(opened)} files of term {term.number} can still be read, first {opened[0]}",
+            hint="look for another copy of their keys; the certificate may not claim them",
+            differences=opened,
+        )
+    return Destroyed(done, closed)
+
+
+def _begin(context: Context, who: Account, one: Request, decision: Decision) -> None:
+    """Write the use of the request down; one that was used by the same person and killed goes on."""
+    if one.used_at and who.id == one.by.id and not _is_finished(context, one):
+        return
+    custody(context).use(who, one.id, {"decision": told(decision)})
+
+
+def _is_finished(context: Context, one: Request) -> bool:
+    return any(entry.key == one.id for entry in context.entries(DESTROYED))
+
+
+def require_destroyable(
+    archive: SealedArchive, term: TermKeys, on: date, *, identifying_only: bool
+) -> Decision:
+    """Return what the law says of the class today; raises NotReady naming all that keeps it."""
+    decision = class_decisions(archive.context, on).get(term.term.row_class)
+    if decision is None:
+        raise NotReady(
+            f"nobody can say whether class {term.term.row_class} may go: the case names no policy",
+            hint="nothing is destroyed without a rule",
+        )
+    # What no minimum needs may go before its skeleton.
+    is_split = identifying_only and decision.outcome == "split"
+    keeps = [f"an open matter: {kind}" for kind in decision.open_holds]
+    keeps += [f"a doubt: {doubt}" for doubt in decision.doubts]
+    if not is_split:
+        if decision.outcome not in FREE:
+            keeps.append(f"its retention decision is {decision.outcome}")
+        if day := max(filter(None, (term.term.destroy_from, decision.free_from)), default=None):
+            keeps += [f"its period: it may go from {day}"] if on < day else []
+    if keeps:
+        raise NotReady(
+            f"term {term.number}, class {term.term.row_class}, is kept by " + "; ".join(dict.fromkeys(keeps)),
+            hint="a hold is released in the case file by whom it names; a date is waited for",
+            keeps=keeps,
+        )
+    if not is_split:
+        _require_list(archive, term, decision)
+    return decision
+
+
+def _require_list(archive: SealedArchive, term: TermKeys, decision: Decision) -> None:
+    """Raise NotReady unless accounting rows stand on a list that may be executed today (ACC-18, ACC-19)."""
+    needs_list = LIST_BEFORE in decision.before_destruction
+    labels = {table.number: table.label for table in archive.index.tables}
+    wholes = {part: whole for whole, parts in archive.tables().items() for part in parts if part != whole}
+    wanted = [
+        ToDestroy(term.term.row_class, wholes.get(label, label), part.rows, needs_list)
+        for part in archive.index.of_term(term.number)
+        for label in [labels[part.table]]
+    ]
+    require_destruction_cleared(archive.context, wanted, {})
+
+
+def _keys(term: TermKeys, *, identifying_only: bool) -> Sequence[str]:
+    return [term.identifying] if identifying_only else [term.identifying, term.other]
+
+
+def _alive(archive: SealedArchive, keys: Sequence[str]) -> list[str]:
+    return [key for key in keys if archive.state(key) is KeyState.ACTIVE]
+
+
+def _is_closed(archive: SealedArchive, part: ArchivedPart, *, identifying_only: bool) -> bool:
+    """Say whether what was destroyed of a file cannot be read with all the keys there are."""
+    table = next(one for one in archive.index.tables if one.number == part.table)
+    if identifying_only and not any(column.identifying for column in table.columns):
+        return True  # nothing in it lay under the key
+    try:
+        for _ in rows_of(archive.bag / PAYLOAD / part.file, secrets_of(archive.context, archive.index.terms)):
+            return False
+    except KeyUnavailable:
+        return True
+    return False

@@ -1,0 +1,144 @@
+"""Quarantine: what the plan lets go waits for a time, out of reach of every role but the custodian's.
+
+It outlives a failure of the run; aborting lifts it, and so does closing, after rows went.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import closing
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from psycopg import sql
+
+from handover.crashpoints import CrashPoint, passing
+from handover.errors import CaseInvalid, NotReady
+from handover.model.backup import BackupIndex, KeptKeys
+from handover.model.disposition import GOING, RowClass, classes_of
+from handover.postgres.quarantining import Barred, bar, lift, not_barred, not_covered
+from handover.postgres.selection import class_condition
+from handover.postgres.session import connect, database_errors
+from handover.stages.approvals import require_approval
+from handover.stages.backup import read_index
+from handover.stages.context import Context
+from handover.stages.hearings import require_passed
+
+STEP, QUARANTINED = "quarantine", "quarantined"
+
+
+def quarantine(context: Context) -> datetime:
+    """Lock away what will go; returns when its waiting time ends.
+
+    Safe to repeat: the time does not begin anew. Raises CaseInvalid where only a part of a table is in scope:
+    a policy cannot tell which part.
+    """
+    with context.step(STEP):
+        require_approval(context, "execute")
+        require_passed(context)
+        index = read_index(context)
+        tables, parts = _tables(context, index), _in_parts(context, index)
+        days = context.case.disposal.quarantine_days
+        if parts and days:
+            raise CaseInvalid(
+                f"only a part of these tables is in scope, which cannot be locked away: {', '.join(parts)}",
+                hint="take these tables into the scope as a whole, or write disposal.quarantine_days: 0",
+            )
+        with closing(connect(context.source)) as source:
+            bar(source, tables, _holder(context), context.case.disposal.custodian)
+            with database_errors("looking who can still see the rows"):
+                others = not_covered(source, tables)
+        passing(CrashPoint.QUARANTINE_UNRECORDED)
+        if not context.entries(QUARANTINED):
+            until = datetime.now(UTC) + timedelta(days=days)
+            body = {
+                "until": until.isoformat(timespec="seconds"),
+                "custodian": context.case.disposal.custodian or "",
+                "tables": _told(context, index),
+                "not_covered": [*others, *(f"table {label}: only a part is in scope" for label in parts)],
+            }
+            context.record(QUARANTINED, body)
+        return _until(context)
+
+
+def quarantine_over(context: Context) -> bool:
+    """Say whether the waiting time has passed; NotReady when it has not begun."""
+    return datetime.now(UTC) >= _until(context)
+
+
+def require_quarantine_over(context: Context) -> None:
+    """Raise NotReady unless the rows waited for the whole time and are still locked away."""
+    if not quarantine_over(context):
+        raise NotReady(
+            f"what is to go waits until {_until(context).isoformat(timespec='seconds')}",
+            hint="wait; aborting the run gives the rows back",
+        )
+    if lines := not_quarantined(context):
+        raise NotReady(
+            "rows that are to go can be reached again:\n  " + "\n  ".join(lines),
+            hint="find out who lifted the quarantine, then run or clear the task quarantine",
+        )
+
+
+def not_quarantined(context: Context) -> list[str]:
+    """Return a line for each table whose rows should be locked away now and are not."""
+    tables = _tables(context, read_index(context))
+    with (
+        database_errors("looking whether rows are locked away"),
+        closing(connect(context.source, read_only=True)) as source,
+    ):
+        found = not_barred(source, tables, _holder(context))
+    return [f"{label} is not in quarantine" for label in found]
+
+
+def lift_quarantine(context: Context) -> list[str]:
+    """Give back what this run locked away; returns what was removed. Safe to repeat."""
+    if context.case.kind != "deregistration":
+        return []
+    with closing(connect(context.source)) as source:
+        return ["source: quarantine"] if lift(source, _holder(context)) else []
+
+
+def _holder(context: Context) -> str:
+    return f"case {context.case.case}, run {context.run}"
+
+
+def _until(context: Context) -> datetime:
+    return datetime.fromisoformat(str(context.last(QUARANTINED, STEP).body["until"]))
+
+
+def _waiting(context: Context, index: BackupIndex) -> Iterator[tuple[KeptKeys, list[RowClass], int]]:
+    """Yield each table from which rows will go, the classes that do, and how many rows that is."""
+    for kept in index.state.keys:
+        table = kept.scoped.table
+        planned = index.plan.scope.of(table.label).classes if index.plan.scope else ()
+        rows = {one.name: one.rows for one in planned if one.source in GOING and one.rows}
+        classes = classes_of(context.case.classes, (table.schema_name, table.name))
+        if rows:
+            yield kept, [one for one in classes if one.name in rows], sum(rows.values())
+
+
+def _tables(context: Context, index: BackupIndex) -> list[Barred]:
+    found = []
+    for kept, classes, rows in _waiting(context, index):
+        table, scoped = kept.scoped.table, kept.scoped
+        if scoped.rows < scoped.total:
+            continue
+        tests = [class_condition(one, table) for one in classes]
+        condition = sql.SQL("({})").format(sql.SQL(") OR (").join(tests)) if rows < scoped.total else None
+        columns = tuple(column.name for column in table.columns) if condition else ()
+        places = ((table.schema_name, table.name), *scoped.parts)
+        found += [Barred(schema, name, columns, condition) for schema, name in places]
+    return found
+
+
+def _in_parts(context: Context, index: BackupIndex) -> list[str]:
+    waiting = (kept.scoped for kept, _, _ in _waiting(context, index))
+    return [scoped.table.label for scoped in waiting if scoped.rows < scoped.total]
+
+
+def _told(context: Context, index: BackupIndex) -> list[dict[str, Any]]:
+    return [
+        {"table": kept.scoped.table.label, "rows": rows, "of": kept.scoped.total}
+        for kept, _, rows in _waiting(context, index)
+    ]
