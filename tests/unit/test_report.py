@@ -157,6 +157,20 @@ def test_not_complete_is_not_called_equal() -> None:
     assert book.document["verdict"] == "unfinished"
 
 
+def test_a_run_that_ends_a_companys_data_is_not_compared_with_a_target() -> None:
+    book = Book().opened(kind="deregistration").planned("loan").backed_up().restored()
+    assert book.document["verdict"] == "unfinished"
+    assert book.closed("erased at the source: not done").document["verdict"] == "unfinished"
+    book.add("disposal-opened", {"plan_digest": "9" * 64})
+    document = book.closed().document
+    assert (document["verdict"], document["kind"]) == ("disposed", "deregistration")
+    assert "dispose" in [one["step"] for one in document["steps"]]
+    page = verification_html(document)
+    assert "Archived, disposed of, proven" in page
+    assert "What was compared" not in page
+    assert book.restored("table s.loan differs").closed().document["verdict"] == "different"
+
+
 def test_an_aborted_run_proves_nothing() -> None:
     book = equal_run()
     book.add("run-aborted", {"removed": []})

@@ -18,6 +18,7 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     demo = add(commands, "demo", run_demo, "Move the generated sample company through Airflow.")
     demo.add_argument("--scale", type=int, default=DEFAULT_SCALE, help="rows of the sample company, about")
     demo.add_argument("--seed", type=int, default=1)
+    demo.add_argument("--end", action="store_true", help="wind the company up instead (case deregistration)")
     add(commands, "up", up, "Start the local clusters and Airflow.")
     add(commands, "down", down, "Stop them; data stays.")
     add(commands, "clean", clean, "Stop them and delete the state folder.")
@@ -33,7 +34,7 @@ def run_demo(options: Arguments) -> int:
     """Run the demo."""
     from handover.local import demo
 
-    return demo.run(options.scale, options.seed)
+    return demo.run(options.scale, options.seed, demo.ENDING if options.end else demo.TRANSFER)
 
 
 def up(_: Arguments) -> int:

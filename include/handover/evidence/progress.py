@@ -110,7 +110,10 @@ def failures(url: str, case: str, run: str) -> list[str]:
     return list(dict.fromkeys(str(entry.body["message"]) for entry in entries))
 
 
-def evidence_folder(url: str, case: str, run: str) -> str:
-    """Return the folder of the latest evidence of a run, empty when none was written."""
-    entries = Ledger(url, None).entries(case, run=run, kinds=["evidence-written"])
+def evidence_folder(url: str, case: str, run: str, kind: str = "evidence-written") -> str:
+    """Return the folder of the latest evidence of a run, empty when none was written.
+
+    ``certificate-written`` is the kind of a certificate that was issued after closing.
+    """
+    entries = Ledger(url, None).entries(case, run=run, kinds=[kind])
     return str(entries[-1].body["folder"]) if entries else ""

@@ -1,4 +1,4 @@
-"""The demo: a sample company sells the loans of two branches, through Airflow as its users would do it.
+"""The demos: a sample company sells the loans of two branches, or ends; through Airflow, as users do it.
 
 It acts by Airflow's REST API as the engineer, and answers approvals as the others, saying so. It reports what
 the ledger recorded, and succeeds only if the run, every stage and the check of the evidence did.
@@ -20,21 +20,21 @@ from handover.local.server import Administered
 from handover.local.services import Machine
 from handover.sample import company
 
-CASE = "demo-transfer"
+# What each demo does to the sample company: it hands two branches over, or ends.
+TRANSFER, ENDING = "demo-transfer", "deregistration"
 # Airflow looks at the DAG folder every few seconds; a file that cannot be read shows as an import error.
 DAG_SEEN_WITHIN_SECONDS = 90.0
-NOT_YET = "Dispositions at the source are not part of this version."
 
 
-def run(scale: int, seed: int, console: Console | None = None) -> int:
-    """Bring everything up, move its two branches, check the evidence; 0 only if all of it held."""
+def run(scale: int, seed: int, case: str = TRANSFER, console: Console | None = None) -> int:
+    """Bring everything up, run the case, check the evidence; 0 only if all of it held."""
     console = console or Console(highlight=False, soft_wrap=True)
     machine = services.open_machine()
     with machine.home.exclusive():
-        return _run(machine, scale, seed, console)
+        return _run(machine, scale, seed, case, console)
 
 
-def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
+def _run(machine: Machine, scale: int, seed: int, case: str, console: Console) -> int:
     console.print(f"state folder {machine.home.root}")
     services.start_clusters(machine)
     with ThreadPoolExecutor(1) as beside:
@@ -42,19 +42,22 @@ def _run(machine: Machine, scale: int, seed: int, console: Console) -> int:
         started = beside.submit(services.start_airflow, machine)
         prepare_databases(machine, scale, seed, console)
         _finish(machine, started)
-    run_id = runs.trigger(machine, CASE, dry_run=False, prefix="demo")
-    console.print(f"case {CASE}, run {run_id}: {runs.address(machine, CASE, run_id)}")
-    state = runs.follow(machine, CASE, run_id, console, between=lambda: _answer(machine, run_id, console))
-    held = runs.report(machine, CASE, run_id, state, console)
+    if case == ENDING:  # the next demo needs another company
+        machine.clusters["source"].set_remark("company", "taken apart by a demo")
+    run_id = runs.trigger(machine, case, dry_run=False, prefix="demo")
+    console.print(f"case {case}, run {run_id}: {runs.address(machine, case, run_id)}")
+    dag = runs.dag_of(case)
+
+    def answer() -> None:
+        approve.answer_open_questions(machine, dag, run_id, console)
+
+    state = runs.follow(machine, case, run_id, console, between=answer)
+    held = runs.report(machine, case, run_id, state, console)
     console.print()
     for line in services.addresses(machine):
         console.print(line)
-    console.print(f"It stays up until `make down`. {NOT_YET}")
+    console.print("It stays up until `make down`.")
     return 0 if held else 1
-
-
-def _answer(machine: Machine, run_id: str, console: Console) -> None:
-    approve.answer_open_questions(machine, runs.dag_of(CASE), run_id, console)
 
 
 def _finish(machine: Machine, started: Future[None]) -> None:
@@ -106,7 +109,7 @@ def wait_for_dag(machine: Machine) -> None:
     """Wait until Airflow has read the DAG; raises ServiceFailed with what it says of the file."""
     api = machine.as_engineer()
     deadline = time.monotonic() + DAG_SEEN_WITHIN_SECONDS
-    while not api.exists(f"/api/v2/dags/{runs.dag_of(CASE)}"):
+    while not api.exists(f"/api/v2/dags/{runs.dag_of(TRANSFER)}"):
         errors = api.get("/api/v2/importErrors")["import_errors"]
         if errors or time.monotonic() > deadline:
             said = errors[0]["stack_trace"] if errors else f"not seen after {DAG_SEEN_WITHIN_SECONDS:.0f} s"

@@ -23,12 +23,14 @@ from handover.local.display import stage_bars, stage_table
 from handover.local.services import Machine
 from handover.model.case import load_case
 from handover.settings import Settings
+from handover.stages.archive_terms import ARCHIVES
 from handover.stages.context import run_name
 
 # Often enough that bars move, seldom enough that looking costs nothing.
 LOOK_EVERY_SECONDS = 0.5
 # Airflow tells a task to end within its heartbeat; a statement on the server may take longer to notice.
 ENDED_WITHIN_SECONDS = 120.0
+_CERTIFICATE = "certificate-written"
 
 
 def dag_of(case: str) -> str:
@@ -130,13 +132,18 @@ def report(machine: Machine, case: str, run_id: str, state: str, console: Consol
     if state != "success":
         explain(machine, case, run_id, console)
         return False
-    held = _verify(machine, case, run_id, console)
+    held = _verify(machine, case, run_id, console, "evidence-written")
+    bag = Settings.load().vault / ARCHIVES / case / run_name(run_id)
+    if bag.is_dir():
+        console.print(f"archive: {bag}")
+    if progress.evidence_folder(machine.ledger_url, case, run_name(run_id), _CERTIFICATE):
+        held = _verify(machine, case, run_id, console, _CERTIFICATE) and held
     return held and all(stage.state == "done" for stage in stages)
 
 
-def _verify(machine: Machine, case: str, run_id: str, console: Console) -> bool:
-    folder = progress.evidence_folder(machine.ledger_url, case, run_name(run_id))
-    console.print(f"evidence: {folder}")
+def _verify(machine: Machine, case: str, run_id: str, console: Console, kind: str) -> bool:
+    folder = progress.evidence_folder(machine.ledger_url, case, run_name(run_id), kind)
+    console.print(f"{kind.removesuffix('-written')}: {folder}")
     command = [str(Path(sys.executable).parent / "handover"), "verify", folder]
     console.print(f"$ handover verify {folder}")
     done = subprocess.run(

@@ -39,7 +39,7 @@ def question(context: Context, now: Standing) -> str:
         "Recipient 接收方": parties.recipient.name,
         "Requested by 申请人": now.requester,
         "From 源库": str(now.subject["source"]),
-        "To 目标库": str(now.subject["target"]),
+        "To 目标库": str(now.subject["target"] or "–"),
         "Code on the button 按钮代码": now.code,
         "Approvals 已批准/所需": f"{len(now.given)} of {now.needed}",
         "Digest 摘要": now.digest,
@@ -60,7 +60,9 @@ def question(context: Context, now: Standing) -> str:
 def _about(context: Context, now: Standing) -> list[str]:
     if now.what == "execute":
         return [_planned(planned(context))]
-    return [_verified(context)] if now.what == "accept" else [_disposed(context), _verified(context)]
+    if now.what == "accept":
+        return [_verified(context)]
+    return [_disposed(context), _verified(context) if context.target else _archived(context)]
 
 
 def _disposed(context: Context) -> str:
@@ -91,6 +93,17 @@ def _planned(made: Planned) -> str:
         f"The whole plan: `handover plan {made.case.case} --run {made.run}` 完整计划",
     ]
     return "\n\n".join(parts)
+
+
+def _archived(context: Context) -> str:
+    verified = context.entries("archive-verified")
+    if not verified:
+        return "Nothing is archived. 无归档。"
+    facts = {
+        "Rows in the archive 归档行数": f"{verified[-1].body['rows']:,}",
+        "Archive read back 归档已回读核验": "equal to the backup 与备份一致",
+    }
+    return table(("", ""), facts.items())
 
 
 def _verified(context: Context) -> str:

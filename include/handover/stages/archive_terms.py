@@ -21,7 +21,7 @@ from handover.vault.roots import Purpose
 
 BEGUN = "archive-begun"
 # No case can have this name, so that no run's folder in the vault lies here or is emptied with it.
-_FOLDER = "_archives"
+ARCHIVES = "_archives"
 
 
 class Begun(Frozen):
@@ -38,7 +38,7 @@ class Begun(Frozen):
 
 def bag_of(context: Context) -> Path:
     """Return where the run's archive lies once it is whole."""
-    return context.settings.vault / _FOLDER / context.case.case / context.run
+    return context.settings.vault / ARCHIVES / context.case.case / context.run
 
 
 def making_of(context: Context) -> Path:

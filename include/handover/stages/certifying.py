@@ -36,26 +36,21 @@ def certificate(context: Context) -> dict[str, bytes]:
 
     Raises EvidenceInvalid with the reasons when none can be made.
     """
-    if not disposed(context):
+    if not context.disposes:
         return {}
     return files_of(certify(certificate_facts(context)))
 
 
 def end_when_due(context: Context) -> None:
     """End the backup of a complete run whose day has come, and issue the certificate that this leaves."""
-    if disposed(context) and legal_day() >= backup_due(context):
+    if context.disposes and legal_day() >= backup_due(context):
         backup_end(context)
         issue_certificate(context)
 
 
-def disposed(context: Context) -> bool:
-    """Say whether rows of the source were to go by this run."""
-    return bool(context.entries("plan")) and context.plan().disposes
-
-
 def certificate_faults(context: Context) -> list[str]:
     """Return why the run gets no certificate, beside what its own steps say; for closing."""
-    if not disposed(context):
+    if not context.disposes:
         return []
     faults = [*prove_faults(context), *residue_faults(context), *tombstone_faults(context)]
     if proof(context) is None:
@@ -88,7 +83,7 @@ def issue_certificate(context: Context) -> Path:
     """
     with context.step(STEP):
         closed = context.entries("run-closed")
-        if not disposed(context) or not closed or closed[-1].body["status"] != "complete":
+        if not context.disposes or not closed or closed[-1].body["status"] != "complete":
             raise NotReady("the run is not complete, or disposed of nothing", hint="clear the task close")
         made = certify(certificate_facts(context))
         told = {

@@ -60,7 +60,7 @@ _REWRITING = ("heap", "toast", "indexes", "wal", "statement-texts", "materialize
 
 def in_rewrite_window(context: Context) -> bool:
     """Say whether tables may be rewritten now, or need not be; for what waits for the hours to begin."""
-    if not context.entries("plan") or not context.plan().disposes:
+    if not context.disposes:
         return True
     window = rewrite_window(context, datetime.now(UTC))
     return window is None or window.begins <= datetime.now(UTC) < window.ends
@@ -89,9 +89,9 @@ def clean_residue(context: Context) -> None:
 
     Raises NotReady outside the case's hours, Busy when a lock or the disk's space was not to be had.
     """
+    if not context.disposes:
+        return
     with context.step(STEP):
-        if not context.entries("plan") or not context.plan().disposes:
-            return
         gone = _last_disposal(context)
         attempt = f"{gone}-{len(context.entries(RESIDUE))}"
         index = read_index(context)
@@ -119,7 +119,7 @@ def residue_lines(context: Context) -> tuple[Residue, ...]:
 
 def residue_faults(context: Context) -> list[str]:
     """Return why the residue of what went is not as the case wants it."""
-    if not context.entries("plan") or not context.plan().disposes:
+    if not context.disposes:
         return []
     said = {line.place: line.outcome for line in residue_lines(context)}
     if not said:

@@ -67,6 +67,16 @@ class Context:
         """Return this run's plan."""
         return Plan.model_validate(self.last("plan", "plan").body["plan"])
 
+    @property
+    def disposes(self) -> bool:
+        """Say whether this run's plan lets anything go from the source; nothing does without a plan."""
+        return bool(self.entries("plan")) and self.plan().disposes
+
+    @property
+    def masks(self) -> bool:
+        """Say whether this run's plan lets anything arrive with pseudonyms."""
+        return bool(self.entries("plan")) and self.plan().masks
+
     def honour_stop(self) -> None:
         """Raise Stopped when somebody asked the case to stop; looks at most once in a second."""
         self._stop_flag.honour()

@@ -38,9 +38,9 @@ def open_disposal(context: Context) -> None:
 
     Safe to repeat.
     """
+    if context.entries("plan") and not context.disposes:
+        return
     with context.step("dispose"):
-        if context.entries("plan") and not context.plan().disposes:
-            return
         require_disposal(context)
         # First the entry: from it on nobody aborts the run, whose backup may be all that is left of a row.
         context.record(OPENED, {"plan_digest": context.plan().sha256_of_json()}, key=OPENED)

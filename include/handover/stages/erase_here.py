@@ -44,10 +44,9 @@ def erase_here(context: Context) -> int:
     Safe to repeat: rows that stayed are looked at again. Raises ScopeChanged when something else would go,
     GateBlocked when the law keeps rows by then, Busy when a lock was not to be had.
     """
+    if not context.disposes or not (going := rows_going(context.plan())):
+        return 0
     with context.step(STEP) as progress:
-        going = rows_going(context.plan())
-        if not going:
-            return 0
         if not erase_faults(context):
             return _deleted(_latest(context))
         index = require_open(context)

@@ -42,10 +42,10 @@ MASKED_HERE, SEEN, SUMMARY = "chunk-masked-here", "masked-here-read", "masked-he
 
 def mask_here_lane(context: Context, number: int) -> int:
     """Mask the source's rows of one lane; returns how many were. Safe to repeat: no chunk is masked twice."""
+    groups = _groups(context.plan().lanes[number].groups, context)
+    if not groups:
+        return 0
     with context.step(STEP, str(number)) as progress:
-        groups = _groups(context.plan().lanes[number].groups, context)
-        if not groups:
-            return 0
         index = require_open(context)
         progress.expect(*index.rows(groups))
         with closing(connect(context.source)) as source:
@@ -61,10 +61,10 @@ def look_here_lane(context: Context, number: int) -> int:
     Masked rows must be what backup and keys make of them, rows of other classes what they were; else raises
     VerificationFailed.
     """
+    groups = _groups(context.plan().lanes[number].groups, context)
+    if not groups:
+        return 0
     with context.step("look-here", str(number)) as progress:
-        groups = _groups(context.plan().lanes[number].groups, context)
-        if not groups:
-            return 0
         index = read_index(context)
         progress.expect(*index.rows(groups))
         seen = 0
@@ -83,6 +83,8 @@ def look_here_lane(context: Context, number: int) -> int:
 
 def finish_mask_here(context: Context) -> None:
     """Write down by table what was masked; raises VerificationFailed when rows stayed that should not."""
+    if not _groups(context.plan().groups(), context):
+        return
     with context.step("finish-mask-here"):
         tables: dict[str, Counter[str]] = {}
         cells: dict[str, list[dict[str, dict[str, int]]]] = {}

@@ -46,9 +46,9 @@ def prove(context: Context, resolve: Resolver) -> None:
 
     ``resolve`` gives the addresses of the declared stores that are neither source nor target.
     """
+    if not context.disposes:
+        return
     with context.step(STEP) as progress:
-        if not context.entries("plan") or not context.plan().disposes:
-            return
         gone = last_disposal(context)
         index = read_index(context)
         progress.expect(*index.rows(index.plan.groups()))
@@ -94,7 +94,7 @@ def proof(context: Context) -> dict[str, Any] | None:
 
 def prove_faults(context: Context) -> list[str]:
     """Return why it is not proven that everything is gone; empty also where nothing was to go."""
-    if not context.entries("plan") or not context.plan().disposes:
+    if not context.disposes:
         return []
     body = proof(context)
     if body is None:
