@@ -31,11 +31,11 @@ def edge(airflow: ModuleType) -> ModuleType:
 
 
 @contextmanager
-def dag_run(conf: dict[str, object] | None = None, **params: object) -> Iterator[None]:
+def dag_run(conf: dict[str, object] | None = None, dag: str = "transfer", **params: object) -> Iterator[None]:
     """Be inside a task of a DAG run, as Airflow's task runner makes it."""
     from airflow.sdk.execution_time.context import set_current_context
 
-    run = SimpleNamespace(run_id="manual__2026-01-01T00:00:00+00:00", conf=conf)
+    run = SimpleNamespace(run_id="manual__2026-01-01T00:00:00+00:00", conf=conf, dag_id=dag)
     given = {"case": "test-transfer", "dry_run": False} | params
     context: Any = {"dag_run": run, "params": given, "ti": SimpleNamespace(task_id="a_task")}
     with set_current_context(context):
@@ -185,4 +185,13 @@ def test_the_form_offers_the_cases_that_are_there(
     write_case(runner.home / "cases")
     write_case(runner.home / "cases", case="another")
     monkeypatch.setenv("HANDOVER_CASES", str(runner.home / "cases"))
-    assert edge.known_cases() == ["another", "test-transfer"]
+    write_case(runner.home / "cases", case="ended", kind="deregistration", target=None)
+    assert edge.known_cases("transfer") == ["another", "test-transfer"]
+    assert edge.known_cases("deregistration") == ["ended"]
+
+
+def test_a_case_of_another_kind_is_told_its_dag(edge: ModuleType, stage: Stage, runner: Runner) -> None:
+    from airflow.sdk.exceptions import AirflowFailException
+
+    with dag_run(dag="deregistration"), pytest.raises(AirflowFailException, match="trigger the DAG transfer"):
+        edge.run_stage(lambda context: None)

@@ -33,7 +33,7 @@ def test_demo_ends_well_and_says_where_everything_is(demo: Demo) -> None:
         "Airflow: http://127.0.0.1:",
     ):
         assert line in demo.output
-    assert "Dispositions at the source are not part of this version" in demo.output
+    assert "It stays up until `make down`." in demo.output
     assert stat.S_IMODE((demo.home / "demo.env").stat().st_mode) == 0o600
     assert {
         "SOURCE_URL",

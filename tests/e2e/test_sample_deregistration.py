@@ -43,6 +43,7 @@ from handover.stages.plan import plan
 from handover.stages.proving import prove
 from handover.stages.quarantine import quarantine, quarantine_over
 from handover.stages.restore_test import restore_test
+from handover.stages.tombstones import write_tombstones
 
 INCLUDE = REPOSITORY / "include"
 CASE = "deregistration"
@@ -226,6 +227,7 @@ def test_the_run_until_everything_is_proven(ended: Runner) -> None:
     assert erase_here(context) == sum(GOING.values())
     clean_residue(context)
     prove(context, {"sample_source": ended.urls["src"]}.__getitem__)
+    write_tombstones(context)
     assert missing_steps(context) == []
 
 

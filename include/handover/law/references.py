@@ -61,6 +61,10 @@ def unknown_parts(
         (("purposes", one), one, data_sets, "data map") for one in matter.purposes
     ]
     named += [
+        (("entity_cases", one), one, matter.entities or (), "list of matter.entities")
+        for one in matter.entity_cases
+    ]
+    named += [
         (("bases", n, "data_set"), one.data_set, data_sets, "data map")
         for n, one in enumerate(matter.bases or ())
     ]

@@ -241,8 +241,9 @@ class Handover(Frozen):
 class Matter(Frozen):
     """All that a case states for the gates.
 
-    ``purposes``: the recipient's purpose by data set, where it is not in the data set's own words. ``holds``:
-    an empty list says that somebody looked and found none.
+    ``entity_cases``: the case in which one of ``entities`` returns or deletes. ``purposes``: the recipient's
+    purpose by data set, where it is not in the data set's own words. ``holds``: an empty list says that
+    somebody looked and found none.
     """
 
     recipients: tuple[Recipient, ...] | None = None
@@ -257,6 +258,7 @@ class Matter(Frozen):
     processors: tuple[Processor, ...] | None = None
     joint_handlers: tuple[Words, ...] | None = None
     entities: tuple[Words, ...] | None = None
+    entity_cases: dict[Words, Words] = Field(default={})
     partners: tuple[Words, ...] | None = None
     participants: tuple[Words, ...] | None = None
     exports: Exports | None = None

@@ -10,6 +10,7 @@ from handover.stages.archive_proof import archive_faults
 from handover.stages.certifying import certificate_faults
 from handover.stages.context import Context
 from handover.stages.destruction_listing import destruction_list_faults
+from handover.stages.entity_certificates import entity_certificate_faults
 from handover.stages.erase_here import erase_faults
 from handover.stages.expectations import target_faults
 from handover.stages.gates import gate_faults
@@ -69,6 +70,7 @@ def _disposed(context: Context) -> list[str]:
         *mask_here_faults(context),
         *erase_faults(context),
         *certificate_faults(context),
+        *entity_certificate_faults(context),
     ]
 
 

@@ -31,6 +31,7 @@ from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
 from handover.stages.destruction_signing import with_destruction_list
 from handover.stages.documents import read_document
+from handover.stages.entity_certificates import with_entity_certificates
 from handover.stages.facts import count_facts, data_facts, legal_day, person_tables
 from handover.stages.handover_entries import with_handover
 from handover.stages.hearings import JUDGED, NOT_JUDGED, has_passed, sealed_generation, subject
@@ -142,6 +143,7 @@ def hear(context: Context, plan: Plan) -> Hearing:
         verified=verified,
     )
     facts = with_destruction_list(context, with_handover(context, facts))
+    facts = with_entity_certificates(context, facts)
     newer = newer_packs({case.case: case.policy}, every, on)
     return Hearing(facts, packs, datamap, evaluate(packs, facts), newer)
 

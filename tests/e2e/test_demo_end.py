@@ -1,0 +1,61 @@
+"""The second demo, as `make demo-deregistration` runs it: a company ends, archived and certified."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import bagit
+import pytest
+
+from fixtures.demo import HANDOVER, PATIENCE_SECONDS
+
+pytestmark = pytest.mark.campaign
+SCALE = 20_000
+
+
+@pytest.fixture(scope="module")
+def ended() -> Iterator[tuple[Path, str, int]]:
+    """The state folder of a demo that ran, what it printed, and its exit status."""
+    home = Path(tempfile.mkdtemp(prefix="handover-end-"))
+    home.chmod(0o711)
+    environment = {**os.environ, "HANDOVER_HOME": str(home), "HANDOVER_PORT": "0"}
+    environment.pop("HANDOVER_PG_BIN", None)
+    try:
+        done = subprocess.run(
+            [HANDOVER, "demo", "--end", "--scale", str(SCALE)],
+            env=environment,
+            capture_output=True,
+            text=True,
+            timeout=PATIENCE_SECONDS,
+            check=False,
+        )
+        yield home, done.stdout + done.stderr, done.returncode
+    finally:
+        subprocess.run([HANDOVER, "clean"], env=environment, check=False, timeout=PATIENCE_SECONDS)
+        shutil.rmtree(home, ignore_errors=True)
+
+
+def path_after(output: str, word: str) -> Path:
+    (found,) = [line.removeprefix(word) for line in output.splitlines() if line.startswith(word)]
+    return Path(found.strip())
+
+
+def test_it_ends_well_with_evidence_and_certificate(ended: tuple[Path, str, int]) -> None:
+    _, output, status = ended
+    assert status == 0, output
+    assert output.count("RESULT: everything holds") == 2
+    folder = path_after(output, "certificate:")
+    made = json.loads((folder / "destruction-certificate.json").read_text())
+    assert made["case"] == "deregistration"
+    assert (folder / "destruction-certificate.pdf").read_bytes().startswith(b"%PDF")
+    assert all(key["decryption_fails"] for key in made["keys"] if key["purpose"] == "backup")
+
+
+def test_the_archive_is_a_bag(ended: tuple[Path, str, int]) -> None:
+    assert bagit.Bag(str(path_after(ended[1], "archive:"))).validate()
