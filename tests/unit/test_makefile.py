@@ -12,6 +12,7 @@ from handover.settings import REPOSITORY
 
 TARGETS = {
     "demo",
+    "demo-deregistration",
     "test",
     "check",
     "campaign",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import date
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -32,6 +33,7 @@ class Affected(Frozen):
     rules: tuple[str, ...]
 
 
+@lru_cache(maxsize=64)  # a run asks for the same few texts dozens of times, and a pack never changes
 def parse_pack(text: str, name: str) -> Pack:
     """Return the pack that ``text`` says; PolicyInvalid names file, line, field and remedy."""
     start = "start from a copy of a pack under include/policies"
