@@ -237,6 +237,6 @@ def test_hours_for_rewriting(start: time, end: time, now: int, begins: int, is_o
 
 def test_without_hours_nobody_waits_for_them() -> None:
     class OfCase:
-        entries = staticmethod(lambda kind: ())
+        disposes = False
 
     assert in_rewrite_window(OfCase)  # type: ignore[arg-type]

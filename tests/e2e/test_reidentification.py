@@ -12,7 +12,7 @@ import yaml
 
 from fixtures import masked
 from fixtures.contents import run_sql
-from fixtures.runs import Runner, migrated
+from fixtures.runs import Runner, backed_up, filled, migrated
 from handover.errors import NotReady, PolicyInvalid, VerificationFailed
 from handover.stages.backup import read_index
 from handover.stages.context import Context
@@ -77,9 +77,10 @@ def excess(context: Context) -> dict[str, str]:
 
 def test_an_excess_blocks_with_the_generalisation_that_ends_it(company: Runner) -> None:
     context = open_tested(company)
-    with pytest.raises(NotReady):
+    backed_up(context)
+    with pytest.raises(NotReady):  # nothing arrived yet
         measure_target(context)
-    migrated(context)
+    filled(context)
     assert reidentification_faults(context) == ["the target was not tested for re-identification"]
     found = excess(context)
     assert set(found) == {PERSON, JOINED}
