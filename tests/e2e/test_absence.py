@@ -10,7 +10,7 @@ import pytest
 
 from fixtures import masked
 from fixtures.contents import run_sql
-from fixtures.runs import Runner, migrated
+from fixtures.runs import Runner, backed_up, filled, migrated
 from handover.errors import NotReady, VerificationFailed
 from handover.postgres.session import connect
 from handover.stages.absence import SEARCHED, absence_faults, exceptions, masked_datamap, search_target
@@ -54,9 +54,10 @@ def value(url: str, query: str) -> str:
 
 def test_nothing_is_found_when_masking_is_on_and_planted_values_are(company: Runner) -> None:
     context = masked.open_masked(company)
-    with pytest.raises(NotReady):
+    backed_up(context)
+    with pytest.raises(NotReady):  # nothing arrived yet
         search_target(context)
-    migrated(context)
+    filled(context)
     assert absence_faults(context) == ["the target was not searched for raw values"]
     search_target(context)
     assert absence_faults(context) == []
