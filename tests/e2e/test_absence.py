@@ -54,6 +54,8 @@ def value(url: str, query: str) -> str:
 
 def test_nothing_is_found_when_masking_is_on_and_planted_values_are(company: Runner) -> None:
     context = masked.open_masked(company)
+    with pytest.raises(NotReady):
+        search_target(context)
     backed_up(context)
     with pytest.raises(NotReady):  # nothing arrived yet
         search_target(context)

@@ -77,6 +77,8 @@ def excess(context: Context) -> dict[str, str]:
 
 def test_an_excess_blocks_with_the_generalisation_that_ends_it(company: Runner) -> None:
     context = open_tested(company)
+    with pytest.raises(NotReady):
+        measure_target(context)
     backed_up(context)
     with pytest.raises(NotReady):  # nothing arrived yet
         measure_target(context)

@@ -74,8 +74,8 @@ class Context:
 
     @property
     def masks(self) -> bool:
-        """Say whether this run's plan lets anything arrive with pseudonyms."""
-        return bool(self.entries("plan")) and self.plan().masks
+        """Say whether this run's plan lets anything arrive with pseudonyms; NotReady without a plan."""
+        return self.plan().masks
 
     def honour_stop(self) -> None:
         """Raise Stopped when somebody asked the case to stop; looks at most once in a second."""
