@@ -9,7 +9,7 @@ BENCH_OPTIONS := $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-deregistration test check campaign mutation bench up down clean install system-deps requirements
+.PHONY: help demo demo-deregistration demo-vie test check campaign mutation bench up down clean install system-deps requirements
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -20,8 +20,11 @@ demo: install ## Move the sample company through Airflow and check the evidence 
 demo-deregistration: install ## Wind the sample company up: archive, erase, prove, certify (SCALE=rows SEED=number)
 	@$(BIN)/handover demo --end $(DEMO_OPTIONS)
 
+demo-vie: install ## End the sample VIE: three entities, three certificates, one refused closing (SCALE=rows SEED=number)
+	@$(BIN)/handover demo --vie $(DEMO_OPTIONS)
+
 test: install system-deps check ## Run everything but the campaigns; under 20 minutes on two cores
-	$(BIN)/pytest -n 2 --dist loadfile -m "not campaign" --ignore=tests/unit --ignore=tests/property
+	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not campaign" --ignore=tests/unit --ignore=tests/property
 
 check: install ## Check format, lint, types, unit and property tests; under 2 minutes
 	$(BIN)/ruff format --check

@@ -144,7 +144,7 @@ def _own_seconds() -> float:
     return sum(u.ru_utime + u.ru_stime for u in used)
 
 
-def _peak() -> float:
+def peak_mb() -> float:
     """Return the most memory this process had resident, in MB.
 
     Not ru_maxrss, which in a new process starts at what its parent had.
@@ -162,7 +162,7 @@ def _work(opening: Opening, task: Task, go: Event, answer: Connection) -> None:
     before = _own_seconds()
     result = _STAGES[task.stage](opening.open(), task.lane or 0)
     lanes = result if task.stage == "plan" and isinstance(result, int) else 0
-    answer.send(Report(_own_seconds() - before, _peak(), lanes))
+    answer.send(Report(_own_seconds() - before, peak_mb(), lanes))
 
 
 @dataclass(frozen=True)

@@ -8,12 +8,15 @@ from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
 
-from bench import erasing, masking, overhead, peers, scoping
+from bench import erasing, masking, overhead, peers, proving, requesting, scoping, sweeping
 from bench.arena import Arena, arena
 from bench.costs import Figure, merged, table
 from bench.masking import MASKING
+from bench.proving import PROVE
+from bench.requesting import REQUEST
 from bench.rounds import AIRFLOW, ERASE, MASKED, PARTS, WEIGHTS, Bench
 from bench.shapes import WIDTHS
+from bench.sweeping import SWEEP
 from handover.local.home import Home
 
 # A little more than the 1.5 GB for which targets are set: generated rows vary in length.
@@ -39,7 +42,7 @@ def options(arguments: Sequence[str]) -> argparse.Namespace:
     parser.add_argument(
         "--only",
         action="append",
-        choices=(*PARTS, MASKING),
+        choices=(*PARTS, PROVE, SWEEP, REQUEST, MASKING),
         help="measure this part; may be repeated",
     )
     parser.add_argument("--no-peers", action="store_true", help="measure the engine alone")
@@ -69,8 +72,19 @@ def measure(place: Arena, chosen: argparse.Namespace, parts: Sequence[str]) -> I
         yield scoping.beside_sql(place, chosen.rounds)
     if ERASE in parts:
         yield from erasing.beside_sql(place, chosen.rounds)
+    if PROVE in parts:
+        yield from proving.beside_reading(place, size_of(chosen))
+    yield from _daily(place, parts)
     if "rss" in parts:
         yield from bench.peaks()
+
+
+def _daily(place: Arena, parts: Sequence[str]) -> Iterator[Figure]:
+    """Measure what is done to a source day by day."""
+    if SWEEP in parts:
+        yield from sweeping.on_an_idle_night(place)
+    if REQUEST in parts:
+        yield from requesting.answered(place)
 
 
 def write(path: Path, figures: Sequence[Figure]) -> None:
@@ -97,7 +111,7 @@ def report(figures: Sequence[Figure]) -> str:
 def main(arguments: Sequence[str]) -> int:
     """Measure what was asked for."""
     chosen = options(arguments)
-    parts = chosen.only or (*PARTS, MASKING)
+    parts = chosen.only or (*PARTS, PROVE, SWEEP, REQUEST, MASKING)
     figures: list[Figure] = []
     if MASKING in parts:
         figures += masking.figures(chosen.rounds)

@@ -15,6 +15,7 @@ import psycopg
 # Bytes of a row as COPY text, measured; sizes of tables are made from them.
 WIDTHS = {"customer": 209, "loan": 90, "repayment": 73, "voucher": 180, "entry": 75}
 SUBJECT_WIDTH = 212
+PEOPLE_WIDTHS = {"customer": 240, "call": 110, "voucher": 220, "repayment": 50}
 EVEN = dict.fromkeys(WIDTHS, 1.0)
 SKEWED = EVEN | {"repayment": 30.0}
 # The table under two kinds of key has this part of the size of the other shapes.
@@ -47,6 +48,12 @@ def keyed(name: str, size: float) -> Shape:
     return Shape(name, _filled("subject", {"key": key, "value": value, "subject": rows}))
 
 
+def people(size: float) -> Shape:
+    """Return a database of people with names, numbers and remarks as they are written in Chinese."""
+    rows = {name: max(1, round(size / len(PEOPLE_WIDTHS) / width)) for name, width in PEOPLE_WIDTHS.items()}
+    return Shape("people", _filled("proving", rows))
+
+
 def narrow(rows: int) -> Shape:
     """Return one table of that many short rows."""
     return Shape(f"narrow_{rows}", _filled("narrow", {"point": rows}))
@@ -68,7 +75,12 @@ def generate(url: str, shape: Shape) -> int:
                 connection.execute(statement.encode())
         # As a database that has been in use: hint bits, visibility map and statistics are there.
         connection.execute("VACUUM (ANALYZE, FREEZE)")
-        return sum(_text_bytes(connection, name) for name in _tables(connection))
+        return read_all(connection)
+
+
+def read_all(connection: psycopg.Connection[tuple[object, ...]]) -> int:
+    """Read every row of every table, and return the size in bytes as COPY text."""
+    return sum(_text_bytes(connection, name) for name in _tables(connection))
 
 
 def _tables(connection: psycopg.Connection[tuple[object, ...]]) -> list[str]:

@@ -12,17 +12,25 @@ import sys
 from collections.abc import Callable
 
 from handover.commands import (
+    audit,
     cases,
     certificate,
     classify,
+    coverage,
     custodian,
     destruction,
     evidence,
     explain,
     handover_list,
+    hold,
     machine,
+    mandate,
+    notices,
+    request,
+    restore,
     reveal,
     runs,
+    sweep,
 )
 from handover.errors import HandoverError
 
@@ -59,9 +67,17 @@ def _parser() -> argparse.ArgumentParser:
         handover_list,
         destruction,
         reveal,
+        hold,
+        mandate,
         custodian,
+        notices,
+        request,
         certificate,
         evidence,
+        restore,
+        sweep,
+        audit,
+        coverage,
         machine,
     ):
         module.add_commands(commands)

@@ -33,12 +33,24 @@ class CaseInvalid(Terminal):
     """The case file is missing, unreadable or says something impossible."""
 
 
+class SourceInvalid(Terminal):
+    """The file of a registered source is missing, unreadable or says something impossible."""
+
+
 class DataMapInvalid(Terminal):
     """The data map is missing, not confirmed, or says something impossible; line and field are named."""
 
 
 class PolicyInvalid(Terminal):
     """A policy pack is missing, not in force, or says something impossible; line and field are named."""
+
+
+class SubjectUnknown(Terminal):
+    """Nobody in the source is the person who was named; what was said is not repeated."""
+
+
+class SubjectUnclear(Terminal):
+    """Several persons are meant; how many and in which tables is said, never the value."""
 
 
 class GateBlocked(Terminal):
@@ -87,6 +99,10 @@ class LateChanges(Terminal):
 
 class EvidenceInvalid(Terminal):
     """An evidence folder does not verify; the findings name the file or entry."""
+
+
+class AuditFailed(Terminal):
+    """An audit found errors; the report names each with its owner and the day until which it is due."""
 
 
 class Stopped(Terminal):

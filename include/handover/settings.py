@@ -46,6 +46,7 @@ class Settings:
 
     home: Path
     cases: Path
+    sources: Path
     expectations: Path
     datamaps: Path
     policies: Path
@@ -66,6 +67,7 @@ class Settings:
 
         return Settings(
             home=home,
+            sources=folder("HANDOVER_SOURCES", REPOSITORY / "include" / "sources"),
             cases=folder("HANDOVER_CASES", REPOSITORY / "include" / "cases"),
             expectations=folder("HANDOVER_EXPECTATIONS", REPOSITORY / "include" / "expectations"),
             datamaps=folder("HANDOVER_DATAMAPS", REPOSITORY / "include" / "datamaps"),

@@ -10,6 +10,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
+from datetime import date
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook, get_current_context
@@ -17,12 +18,16 @@ from airflow.sdk.exceptions import AirflowException, AirflowFailException, Airfl
 
 if TYPE_CHECKING:
     from handover.stages.context import Context
+    from handover.stages.daily_cases import RegisteredSource
 
 log = logging.getLogger(__name__)
 Result = TypeVar("Result")
-PARAMS = frozenset({"case", "dry_run"})
+PARAMS, DAILY_PARAMS = frozenset({"case", "dry_run"}), frozenset({"as_of", "dry_run"})
 # Kinds of cases, each run by the DAG of its name; a DAG of another name runs what its author means it to.
 KINDS = ("transfer", "deregistration")
+# DAGs of registered sources are named KIND.SOURCE.
+SWEEP, BACKUP = "retention_sweep", "scheduled_backup"
+REQUEST, REQUEST_PARAMS = "subject_request", frozenset({"request", "source", "dry_run"})
 
 
 def known_cases(kind: str) -> list[str]:
@@ -36,26 +41,92 @@ def known_cases(kind: str) -> list[str]:
     )
 
 
+def registered_sources() -> list[RegisteredSource]:
+    """Return the sources that get DAGs of their own."""
+    from handover.settings import Settings
+    from handover.stages import daily_cases
+
+    return daily_cases.registered_sources(Settings.load())
+
+
 def run_stage(work: Callable[[Context], Result]) -> Result:
     """Open the DAG run's case and do one stage of it."""
-    from handover.errors import Terminal, Transient
-    from handover.settings import Settings
-    from handover.stages.context import open_context
+    return without_values(lambda: work(_opened(get_current_context())))
 
-    airflow = get_current_context()
+
+def without_values(work: Callable[[], Result]) -> Result:
+    """Do the work of a task; its errors go to Airflow without the values that they may quote."""
+    from handover.errors import Terminal, Transient
+
     try:
-        case = requested_case(airflow)
-        context = open_context(Settings.load(), case, airflow["dag_run"].run_id, connection_url)
-        _require_kind(context, airflow["dag_run"].dag_id)
-        result = work(context)
+        result = work()
     except Terminal as error:
         raise AirflowFailException(f"{type(error).__name__}: {error}") from None
     except Transient as error:
         raise AirflowException(f"{type(error).__name__}: {error}") from None
     except Exception as error:  # noqa: BLE001 (not swallowed: told without the values it may quote)
         raise AirflowFailException(unforeseen(error)) from None
-    log.info("%s is done", airflow["ti"].task_id)
+    log.info("%s is done", get_current_context()["ti"].task_id)
     return result
+
+
+def _opened(airflow: Mapping[str, Any]) -> Context:
+    """Open the case that a DAG run names, or is made of the source after which its DAG is named."""
+    from handover.settings import Settings
+    from handover.stages.context import open_context
+    from handover.stages.daily_cases import open_backup, open_sweep
+    from handover.stages.request_runs import open_erasure
+
+    settings, run = Settings.load(), airflow["dag_run"]
+    kind, _, source = run.dag_id.partition(".")
+    if kind in (SWEEP, BACKUP):
+        _require_known(airflow, DAILY_PARAMS)
+    if kind == SWEEP:
+        return open_sweep(settings, source, run.run_id, connection_url, _as_of(airflow, source))
+    if kind == BACKUP:
+        return open_backup(settings, source, run.run_id, connection_url)
+    if kind == REQUEST:
+        request, named = requested(airflow)
+        return open_erasure(settings, named, request, run.run_id, connection_url, _as_of(airflow, named))
+    context = open_context(settings, requested_case(airflow), run.run_id, connection_url)
+    _require_kind(context, run.dag_id)
+    return context
+
+
+def requested(airflow: Mapping[str, Any]) -> tuple[str, str]:
+    """Return the id of a person's request, and the source in which it is carried out."""
+    from handover.settings import Settings
+    from handover.stages.request_runs import source_of
+    from handover.stages.requests import Desk
+
+    _require_known(airflow, REQUEST_PARAMS)
+    request, named = (str(airflow["params"][name] or "").strip() for name in ("request", "source"))
+    return request, source_of(Desk(Settings.load(), connection_url), request, named)
+
+
+def _as_of(airflow: Mapping[str, Any], source: str) -> date:
+    """Return the day of a sweep: what its form says, else that of its schedule where the source is.
+
+    Nobody can ask the law of a day to come, but in a dry run.
+    """
+    from handover.errors import CaseInvalid
+    from handover.settings import Settings
+    from handover.stages.daily_cases import day_there
+    from handover.stages.facts import legal_day
+
+    said, run = airflow["params"].get("as_of"), airflow["dag_run"]
+    if not said:
+        return day_there(Settings.load(), source, run.data_interval_end or run.run_after)
+    try:
+        on = date.fromisoformat(str(said))
+    except ValueError:
+        raise CaseInvalid(f"as_of: {said!r} is no day", hint="write it as 2026-01-31") from None
+    if on > legal_day() and not is_dry_run():
+        raise CaseInvalid(
+            f"as_of: {on} is to come, and nothing goes before its day",
+            hint="ask for a dry run, or `handover sweep forecast`",
+        )
+    return on
 
 
 def _require_kind(context: Context, dag: str) -> None:
@@ -70,15 +141,19 @@ def _require_kind(context: Context, dag: str) -> None:
 
 def requested_case(airflow: Mapping[str, Any]) -> str:
     """Return the case id of a DAG run; Airflow itself accepts unknown keys in its conf, we do not."""
+    _require_known(airflow, PARAMS)
+    return str(airflow["params"]["case"])
+
+
+def _require_known(airflow: Mapping[str, Any], known: frozenset[str]) -> None:
     from handover.errors import CaseInvalid
 
-    unknown = set(airflow["dag_run"].conf or {}) - PARAMS
+    unknown = set(airflow["dag_run"].conf or {}) - known
     if unknown:
         raise CaseInvalid(
             f"the run's conf has unknown keys: {', '.join(sorted(unknown))}",
-            hint=f"give only {' and '.join(sorted(PARAMS))}",
+            hint=f"give only {' and '.join(sorted(known))}",
         )
-    return str(airflow["params"]["case"])
 
 
 def is_dry_run() -> bool:

@@ -4,16 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow.sdk import BaseSensorOperator, Param, TriggerRule, chain, get_current_context, task
 from airflow.sdk.exceptions import AirflowSkipException
 
 from handover_airflow.approval import record_requester, signed_approval
 from handover_airflow.edge import connection_url, is_dry_run, known_cases, run_stage
-
-if TYPE_CHECKING:
-    pass
 
 # The stages are written so that any of them can be repeated; only transient errors reach a retry.
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": 2.0}
@@ -36,6 +33,30 @@ def params(kind: str, dry_run: str) -> dict[str, Param]:
         ),
         "dry_run": Param(True, type="boolean", title="Dry run 演练", description_md=dry_run),
     }
+
+
+def daily_params(dry_run: str) -> dict[str, Param]:
+    """Return the form of a DAG of a registered source."""
+    return {
+        "as_of": Param(
+            None,
+            type=["null", "string"],
+            format="date",
+            title="As of 截至日期",
+            description_md="The day on which the law is asked. Empty: today, or the day of the schedule.",
+        ),
+        "dry_run": Param(False, type="boolean", title="Dry run 演练", description_md=dry_run),
+    }
+
+
+def only_if(work: str) -> Any:
+    """Return a task that asks a stage whether anything is to be done; if not, nothing of the rest is run."""
+
+    @task.short_circuit(task_id=work.split(".")[1])
+    def run() -> bool:
+        return not is_dry_run() and run_stage(lambda context: bool(_resolved(work)(context)))
+
+    return run()
 
 
 def end_dry_run() -> None:

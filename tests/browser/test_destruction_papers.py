@@ -5,7 +5,7 @@ import json
 import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, timedelta
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from fixtures.destruction import DIGEST, TODAY, backup_key, destruction_list, fa
 from handover.errors import ConfigurationMissing
 from handover.evidence.destruction_certificate import certificate_files, certificate_paper
 from handover.evidence.destruction_list import list_files, list_paper
-from handover.evidence.destruction_paper import page
+from handover.evidence.destruction_paper import Lines, Paper, Table, page, say
 from handover.evidence.pdf import _pieces, write_pdf
 from handover.model.destruction_certificate import Certificate, certify
 from handover.model.destruction_facts import Attestation, Medium
@@ -132,6 +132,34 @@ def test_a_long_list_repeats_its_heading_and_names_itself_on_every_page() -> Non
         assert many.sha256 in text
     assert sum("档案名称" in text and "已保管期限" in text for text in pages) >= 3
     assert sum(text.count("会计凭证/vouchers") for text in pages) == 41  # 40 volumes and one on the annex
+
+
+def signed_after(lines: int) -> Paper:
+    """A paper on which a table to sign follows so many lines."""
+    said = say("一行", "one line")
+    people = tuple((f"签署人 {number}", "示例", "") for number in range(6))
+    heads = (say("姓名", "name"), say("单位", "unit"), say("签字处", "sign here"))
+    return replace(
+        certificate_paper(CERTIFICATE),
+        parts=(Lines(said, (said,) * lines), Table(said, heads, people, (1, 1, 1), to_sign=True)),
+    )
+
+
+@pytest.mark.parametrize("lines", [18, 22, 26, 30])
+def test_what_is_signed_stands_on_one_page(lines: int) -> None:
+    pages = pdf_texts(write_pdf(signed_after(lines)))
+    [one] = [text for text in pages if "签字处" in text]
+    assert all(f"签署人{number}" in one for number in range(6))
+
+
+@pytest.mark.parametrize("lines", [18, 24])
+def test_no_caption_stands_alone_at_the_foot_of_a_page(lines: int) -> None:
+    said, caption = say("一行", "one line"), say("一张表", "a table")
+    tall = ((" ".join(["很高的一行"] * 60), "示例"),)
+    table = Table(caption, (say("说明", "words"), say("单位处", "unit")), tall, (1, 3))
+    paper = replace(certificate_paper(CERTIFICATE), parts=(Lines(said, (said,) * lines), table))
+    [one] = [text for text in pdf_texts(write_pdf(paper)) if "一张表" in text]
+    assert "单位处" in one and "很高的一行" in one
 
 
 def test_a_character_that_the_font_lacks_is_named() -> None:

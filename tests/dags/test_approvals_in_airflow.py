@@ -243,7 +243,10 @@ def demo_answers(approving: Approving, run: str, last: str) -> tuple[str, list[s
 
 def test_the_demo_answers_as_others_and_says_so(approving: Approving) -> None:
     said, answered = demo_answers(approving, path("demo"), "copy")
-    assert answered == ["approver", "supervisor"]
+    # A busy Airflow may put a question again to who has answered it; what counts is signed once for each.
+    assert list(dict.fromkeys(answered)) == ["approver", "supervisor"]
+    signed = [e.body["account_id"] for e in approving.entries("both", path("demo"), "approved")]
+    assert signed == ["approver", "supervisor"]
     assert "demo" in copied(approving)
     assert "execute.yes_1: the demo answers in place of a person, as approver: Approve" in said
     reasons = {e.body["reason"] for e in approving.entries("both", path("demo"), "approved")}

@@ -101,7 +101,7 @@ def test_an_unforeseen_error_is_told_without_its_message(stage: Stage) -> None:
     assert message.startswith("unforeseen ValueError")
     assert "test_edge.py:" in message
     assert "in planted" in message
-    assert "in run_stage" in message
+    assert "in without_values" in message
     assert "private value" not in message
     assert "row 'private" not in told, "not by way of the original error either"
 

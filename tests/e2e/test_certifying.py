@@ -28,7 +28,7 @@ from handover.stages.certifying import certificate, certificate_faults, issue_ce
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.facts import legal_day
-from handover.stages.tombstones import tombstoned
+from handover.stages.tombstones import known
 from handover.stages.validating import validate_result, validation
 
 FIRST, RECEIVER = Account(name="first", id="first"), Account(name="receiver", id="receiver")
@@ -210,7 +210,7 @@ def the_backup_ends(context: Context) -> None:
     chunk = next(one for one in index.chunks if one.rows)
     blob = context.store.get(chunk.object.name)
     elsewhere = context.store.put("_archives/kept", b"archive")
-    assert tombstoned(context, "s.call", [CALL]) == [True]
+    assert known(context, "s.call", [CALL]) == [True]
     done = backup_end(context)
     assert backup_end(context) == done
     assert done["decryption_fails"]
@@ -229,5 +229,5 @@ def the_backup_ends(context: Context) -> None:
         context.get(label, chunk.object)
     keyring.write_bytes(now)
     context.store.delete(chunk.object.name)
-    assert tombstoned(context, "s.call", [CALL]) == [False]
+    assert known(context, "s.call", [CALL]) == [False]
     assert count_tombstones(context.ledger_url, "test-transfer", "run-1") == 0

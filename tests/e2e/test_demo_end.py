@@ -15,7 +15,9 @@ import pytest
 
 from fixtures.demo import HANDOVER, PATIENCE_SECONDS
 
-pytestmark = pytest.mark.campaign
+# A run with twice the tasks of a transfer's.
+LONGEST_SECONDS = 2 * PATIENCE_SECONDS
+pytestmark = [pytest.mark.campaign, pytest.mark.timeout(2 * LONGEST_SECONDS)]
 SCALE = 20_000
 
 
@@ -32,7 +34,7 @@ def ended() -> Iterator[tuple[Path, str, int]]:
             env=environment,
             capture_output=True,
             text=True,
-            timeout=PATIENCE_SECONDS,
+            timeout=LONGEST_SECONDS,
             check=False,
         )
         yield home, done.stdout + done.stderr, done.returncode

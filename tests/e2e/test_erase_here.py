@@ -1,24 +1,25 @@
 """Rows that go from the source: those of the class that equal their backup, under the law of the moment."""
 
-from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing
+from dataclasses import replace
+from random import Random
 from threading import Thread
-from typing import Any
 
 import psycopg
 import pytest
 
 from fixtures.contents import contents, run_sql
 from fixtures.disposed import Disposing, agreed, delivered, fill, opened
+from fixtures.holding import Adding, at
 from fixtures.runs import Runner
 from fixtures.settled import GONE, SETTLED, open_settled
-from handover import crashpoints
 from handover.crashpoints import CrashPoint
-from handover.errors import Busy, CaseInvalid, NotReady, PreflightFailed
+from handover.errors import Busy, CaseInvalid, GateBlocked, NotReady, PreflightFailed
 from handover.evidence.progress import read
 from handover.postgres.erasing import batches, method, pace
 from handover.stages import erase_here as erasing
 from handover.stages.abort import abort_run
+from handover.stages.clean_residue import DATA_SETTING
 from handover.stages.context import Context
 from handover.stages.disposal import open_disposal
 from handover.stages.erase_here import erase_faults, erase_here, rows_going
@@ -106,6 +107,7 @@ def test_what_is_in_the_way_stops_it_and_what_changed_stays(
     opened(context)
     before = contents(context.source)
     a_role_that_may_not_delete(context)
+    a_disk_too_small(context)
     a_lock_that_never_comes(context)
     assert contents(context.source) == before
     rows_that_changed_or_went_stay_until_put_back(context)
@@ -120,6 +122,14 @@ def a_role_that_may_not_delete(context: Context) -> None:
     assert raised.value.data["lacking"] == ["UPDATE, DELETE on s.call_2", "DELETE on s.loan"]
     for right in rights:
         run_sql(context.source, f"GRANT {right} TO company")
+
+
+def a_disk_too_small(context: Context) -> None:
+    """A real file system that never has a free byte."""
+    variables = {**context.settings.variables, DATA_SETTING: "/proc"}
+    with pytest.raises(Busy, match=r"erasing needs about .* on the source.s disk for a while, 0"):
+        erase_here(replace(context, settings=replace(context.settings, variables=variables)))
+    assert context.entries("erasing-planned") == [], "nothing was begun"
 
 
 def a_lock_that_never_comes(context: Context) -> None:
@@ -145,6 +155,12 @@ def rows_that_changed_or_went_stay_until_put_back(context: Context) -> None:
     run_sql(context.source, "UPDATE s.loan SET amount = 200 WHERE id = 2")
     assert erase_here(context) == ALL_GONE - 1
     assert [line.split(":")[0] for line in erase_faults(context)] == ["s.call"]
+    run_sql(context.source, "INSERT INTO s.person (id, branch, name) VALUES (2, 1, 'made again')")
+    assert erase_here(context) == ALL_GONE - 2
+    assert erase_faults(context)[1:] == [
+        f"s.person: {said.format(1, 0, 0)} were gone already",
+        "at the source: s.person: row with id = 2 is still there",
+    ]
 
 
 def test_tables_of_which_most_goes_are_emptied(company: Disposing, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,22 +177,6 @@ def test_tables_of_which_most_goes_are_emptied(company: Disposing, monkeypatch: 
     }  # fmt: skip
     assert contents(context.source) == rest
     assert (not_frozen(context), erase_faults(context)) == ([], [])
-
-
-@contextmanager
-def at(point: CrashPoint, *acts: Any) -> Iterator[None]:
-    """Do one thing at each passing of a point."""
-    waiting = list(acts)
-
-    def watcher(passed: CrashPoint) -> None:
-        if passed is point and waiting:
-            waiting.pop(0)()
-
-    crashpoints.watch(watcher)
-    try:
-        yield
-    finally:
-        crashpoints._watchers.remove(watcher)
 
 
 def test_a_hold_that_comes_while_rows_go_waits_for_the_batch_and_stops_the_next(
@@ -225,3 +225,38 @@ def test_a_hold_that_comes_while_rows_go_waits_for_the_batch_and_stops_the_next(
         assert seen == []
     looking.join()
     assert seen == [3]
+
+
+OVER_WHAT_GOES = [None, ["settled s.person"], ["settled s.loan", "kept s.visit"]]
+OVER_WHAT_STAYS = ["kept s.person"]
+
+
+@pytest.mark.parametrize("seed", [1, *(pytest.param(n, marks=pytest.mark.campaign) for n in range(2, 12))])
+def test_nothing_goes_from_when_a_hold_is_in_force_until_it_is_released(
+    company: Disposing, small_batches: None, seed: int
+) -> None:
+    """Holds that come in the midst of a batch, or whenever another thread has its turn."""
+    random = Random(seed)
+    context = open_settled(company)
+    opened(context)
+    rest = without(contents(context.source), context.source)
+    stopped = 0
+    for classes in [*random.sample(OVER_WHAT_GOES, len(OVER_WHAT_GOES)), OVER_WHAT_STAYS]:
+        adding = Adding(context, {"kind": "litigation", "row_classes": classes})
+        in_a_batch = (CrashPoint.ERASED_UNCOMMITTED, adding.begin)
+        after_it = (CrashPoint.ERASED_COMMITTED, adding.thread.start)
+        try:
+            with at(*(random.choice([in_a_batch, after_it]) if stopped else in_a_batch)):
+                erase_here(context)
+        except GateBlocked as blocked:
+            adding.thread.join()
+            assert contents(context.source) == adding.left, "rows went under a hold"
+            assert classes != OVER_WHAT_STAYS
+            assert adding.raised[0].moment == "during"
+            assert "row class settled" in blocked.message
+            stopped += 1
+        adding.released()
+        if not erase_faults(context):
+            break
+    assert stopped
+    assert contents(context.source) == rest

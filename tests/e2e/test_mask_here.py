@@ -8,11 +8,14 @@ import pytest
 
 from fixtures.contents import contents, run_sql
 from fixtures.disposed import CLASSES, Disposing, fill, open_disposing, opened
+from fixtures.holding import Adding, at
 from fixtures.runs import Runner
-from handover.errors import Busy, CaseInvalid, VerificationFailed
+from handover.crashpoints import CrashPoint
+from handover.errors import Busy, CaseInvalid, GateBlocked, VerificationFailed
 from handover.stages import mask_here
 from handover.stages.context import Context
 from handover.stages.freezing import lift_freeze, not_frozen
+from handover.stages.hold_epoch import raise_epoch
 from handover.stages.mask_here import (
     finish_mask_here,
     look_here_lane,
@@ -147,3 +150,28 @@ def test_what_no_backup_holds_is_refused(company: Disposing) -> None:
     classes = [{**one, "target": "nothing"} if one["name"] == "traces" else one for one in CLASSES]
     with pytest.raises(CaseInvalid, match="so that no backup would hold it"):
         company.open("draft", classes=classes)
+
+
+def test_a_hold_that_comes_while_rows_are_masked_waits_for_the_chunk_and_stops_the_next(
+    company: Disposing,
+) -> None:
+    context = open_disposing(company, lanes=1)
+    with raise_epoch(context) as raised:
+        assert raised.moment == "before"
+    opened(context)
+    adding = Adding(context, {"kind": "litigation", "row_classes": ["settled"]})
+    with (
+        at(CrashPoint.MASKED_HERE_UNCOMMITTED, adding.begin),
+        pytest.raises(GateBlocked, match="row class settled is to be pseudonymised"),
+    ):
+        mask_here_lane(context, 0)
+    adding.thread.join()
+    assert adding.raised[0].moment == "during"
+    assert contents(context.source) == adding.left, "rows lost their identities under a hold"
+    assert mask_here_faults(context)[0] == "pseudonymised at the source: 3 of 4 chunks are not"
+    adding.released()
+    assert mask_here_lane(context, 0) == PERSONS + VISITS + CALLS
+    assert look_here_lane(context, 0) == PERSONS + VISITS + CALLS
+    finish_mask_here(context)
+    with raise_epoch(context) as raised:
+        assert raised.moment == "after"

@@ -29,7 +29,7 @@ from handover.stages.context import Context
 from handover.stages.facts import LEGAL_TIME
 from handover.stages.freezing import lift_freeze
 from handover.stages.proving import proof, prove, prove_faults
-from handover.stages.tombstones import tombstoned, write_tombstones
+from handover.stages.tombstones import known, write_tombstones
 
 __all__ = ["lab"]
 # The module is loaded there, for another database.
@@ -141,8 +141,8 @@ def tombstones_know_what_was_erased(context: Context) -> None:
     assert entry.body["rows"] == rows
     assert entry.body["tombstones"] == ERASED_CALLS + 7 + 1, "equal rows without a key have one"
     calls = [(b"1", b"2026-01-26"), (b"1", b"2026-01-27"), (b"999", b"2026-01-26")]
-    assert tombstoned(context, "s.call", calls) == [True, False, False]
-    assert tombstoned(context, "s.visit", [(b"3", None), (b"3", b"\\N"), (b"9", b"seen 13800138009")]) == [
+    assert known(context, "s.call", calls) == [True, False, False]
+    assert known(context, "s.visit", [(b"3", None), (b"3", b"\\N"), (b"9", b"seen 13800138009")]) == [
         True, False, False]  # fmt: skip
     with psycopg.connect(context.ledger_url) as ledger:
         (text,) = ledger.execute("SELECT string_agg(t::text, ' ') FROM public.tombstone t").fetchone() or (

@@ -15,7 +15,6 @@ from typing import Any
 import pytest
 import yaml
 
-from fixtures.contents import run_sql
 from fixtures.disposed import say
 from fixtures.runs import Runner, backed_up, rechecked
 from handover.errors import CaseInvalid, VerificationFailed
@@ -25,7 +24,7 @@ from handover.evidence.pdf import write_pdf
 from handover.evidence.verifier import verify
 from handover.model.approval import Account
 from handover.postgres.session import connect
-from handover.sample.company import generate
+from handover.sample.stores import STORES, generate_store
 from handover.settings import REPOSITORY
 from handover.stages.approvals import record_requester
 from handover.stages.archive_proof import verify_archive
@@ -57,21 +56,7 @@ ENTITY = {
     WFOE: "示例技术服务（外商独资）有限公司 (sample)",
     PARENT: "示例境外控股有限公司 (sample)",
 }
-STORE = {
-    OPERATING: ("vie_operating", ("customers", "consents", "device_logs", "page_views")),
-    WFOE: ("vie_wfoe", ("customers", "device_logs", "page_views")),
-    PARENT: ("vie_parent", ("customers", "loans")),
-}
-ONLY = """
-DROP SCHEMA "账务" CASCADE;
-DO $$
-DECLARE other regclass;
-BEGIN
-    FOR other IN SELECT oid FROM pg_class WHERE relnamespace = 'lending'::regnamespace
-        AND relkind IN ('r', 'p') AND NOT relispartition AND relname <> ALL ('{%s}')
-    LOOP EXECUTE format('DROP TABLE %%s CASCADE', other); END LOOP;
-END $$
-"""
+STORE = {OPERATING: "vie_operating", WFOE: "vie_wfoe", PARENT: "vie_parent"}
 Changed = Callable[[dict[str, Any]], None]
 
 
@@ -87,7 +72,7 @@ def opened(runner: Runner, name: str, change: Changed = as_shipped, run: str = "
     document["matter"]["exports"]["year"] = legal_day().year
     change(document)
     (folder / f"{name}.yaml").write_text(yaml.safe_dump(document, allow_unicode=True), "utf-8")
-    urls = {STORE[name][0]: runner.urls["src"], "sample_target": runner.urls["dst"]}
+    urls = {STORE[name]: runner.urls["src"], "sample_target": runner.urls["dst"]}
     return open_context(runner.settings(), name, run, urls.__getitem__)
 
 
@@ -97,16 +82,10 @@ def planned(context: Context) -> Context:
     return context
 
 
-def store(url: str, name: str) -> None:
-    """Fill a database with the part of the sample company that an entity holds."""
-    generate(url, rows=1_000)
-    run_sql(url, ONLY % ",".join(STORE[name][1]))
-
-
 @pytest.fixture
 def operator(runner: Runner) -> Runner:
     """A runner whose source is the operating company's store."""
-    store(runner.urls["src"], OPERATING)
+    generate_store(runner.urls["src"], STORE[OPERATING], rows=1_000)
     return runner
 
 
@@ -116,7 +95,7 @@ def stores(operator: Runner, database: Callable[..., str]) -> dict[str, Runner]:
     found = {OPERATING: operator}
     for name in (WFOE, PARENT):
         found[name] = operator.between(database(name), operator.urls["dst"])
-        store(found[name].urls["src"], name)
+        generate_store(found[name].urls["src"], STORE[name], rows=1_000)
     return found
 
 
@@ -305,8 +284,13 @@ def test_closing_waits_for_the_certificate_of_each_entity(
     assert issued(wfoe) == "final"
     parent = disposed(opened(stores[PARENT], PARENT))
     operating = disposed(opened(stores[OPERATING], OPERATING))
-    assert [left(stores[name], table) for name in (WFOE, PARENT) for table in STORE[name][1]] == [0] * 5
-    assert [left(stores[OPERATING], table) > 0 for table in STORE[OPERATING][1]] == [True, True, False, False]
+    assert [left(stores[name], table) for name in (WFOE, PARENT) for table in STORES[STORE[name]]] == [0] * 5
+    assert [left(stores[OPERATING], table) > 0 for table in STORES[STORE[OPERATING]]] == [
+        True,
+        True,
+        False,
+        False,
+    ]
 
     outstanding(operating, "has issued no certificate after the end of its backup")
     ended(parent)

@@ -78,7 +78,8 @@ def test_15_to_18(runner: Runner, source_15: str, target_database: Callable[...,
 
 def restored(context: Context, url: str) -> str:
     """Restore the run's backup; returns how its definitions were compared."""
-    return restore(context, url, Meter(context.ledger_url, (context.case.case, context.run, "restore", "")))
+    meter = Meter(context.ledger_url, (context.case.case, context.run, "restore", ""))
+    return restore(context, url, meter).definitions
 
 
 def test_a_restore_says_when_it_could_not_compare_definitions(

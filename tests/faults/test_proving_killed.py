@@ -14,7 +14,7 @@ from handover.stages.clean_residue import clean_residue, residue_lines
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.proving import prove, prove_faults
-from handover.stages.tombstones import tombstoned, write_tombstones
+from handover.stages.tombstones import known, write_tombstones
 
 TOMBSTONES = 28
 CALL = (b"1", b"2026-01-26")
@@ -78,4 +78,4 @@ def the_backup_ends_once(company: Disposing, context: Context) -> None:
         assert len(context.entries(kind)) == 1
     assert list(context.store.list("test-transfer/run-1/")) == []
     assert count_tombstones(context.ledger_url, "test-transfer", "run-1") == 0
-    assert tombstoned(context, "s.call", [CALL]) == [False]
+    assert known(context, "s.call", [CALL]) == [False]

@@ -10,7 +10,7 @@ from bench.costs import Cost, Figure, compared, cost_table, merged, middle, tabl
 from bench.engine import CHECKS, RECHECK, RESTORE_TEST, EngineRun
 from bench.program import DEFAULT_GB, options, report, size_of, write
 from bench.rounds import ENGINE, FIGURES, Runs, figures_beside
-from bench.shapes import EVEN, SKEWED, WIDTHS, company, keyed, narrow, rows_for
+from bench.shapes import EVEN, SKEWED, WIDTHS, company, keyed, narrow, people, rows_for
 
 MB = 1e6
 
@@ -80,7 +80,7 @@ def test_one_table_dominates_the_skewed_database_and_none_the_even_one() -> None
 
 
 @pytest.mark.parametrize(
-    "shape", [company("even", EVEN, MB), keyed("serial", MB), keyed("uuid", MB), narrow(9)]
+    "shape", [company("even", EVEN, MB), keyed("serial", MB), keyed("uuid", MB), narrow(9), people(MB)]
 )
 def test_every_number_of_a_script_is_filled_in(shape: object) -> None:
     script = vars(shape)["script"]

@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from typing import Any
 
 import psycopg
 import pytest
@@ -13,6 +14,7 @@ from fixtures.erasing import Asking, never, saved
 from handover import crashpoints
 from handover.crashpoints import CrashPoint
 from handover.errors import Busy, ConnectionLost, DataRefused, PreflightFailed, ScopeChanged, Stopped
+from handover.postgres.erasing import batch
 from handover.postgres.erasing.circles import components
 from handover.postgres.erasing.engine import erase
 from handover.postgres.erasing.request import Approved, Erased, Holding, Pace
@@ -197,6 +199,42 @@ def test_a_trigger_that_deletes_more_stops_everything(url: str, session: Connect
     request, before = ask(session).request(), contents(url)
     with pytest.raises(ScopeChanged, match=r"triggers delete rows that nobody approved: \d+ of s\.note"):
         erase(session, request)
+    assert contents(url) == before
+
+
+@pytest.mark.parametrize("does", ["NO ACTION", "CASCADE"])
+def test_what_was_in_the_way_and_is_gone_when_looked_for_stops_nothing(
+    url: str, session: Connection, monkeypatch: pytest.MonkeyPatch, does: str
+) -> None:
+    run_sql(
+        url,
+        f"CREATE TABLE s.late (customer int REFERENCES s.customer ON DELETE {does});"
+        "INSERT INTO s.late VALUES (1)",
+    )
+    look, taken = batch.mark_needed, [True]
+
+    def gone_by_then(*arguments: Any) -> int:
+        if taken:
+            run_sql(url, "DELETE FROM s.late")
+            taken.pop()
+        return look(*arguments)
+
+    monkeypatch.setattr(batch, "mark_needed", gone_by_then)
+    assert deleted(erase(session, ask(session).request())) == ALL_GONE
+    assert not taken
+
+
+def test_what_the_server_always_refuses_stops_everything(url: str, session: Connection) -> None:
+    run_sql(
+        url,
+        """CREATE FUNCTION s.f() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN
+        RAISE foreign_key_violation; END $$;
+        CREATE TRIGGER t BEFORE DELETE ON s.customer FOR EACH ROW EXECUTE FUNCTION s.f()""",
+    )
+    request, before = ask(session).request(), contents(url)
+    with pytest.raises(DataRefused) as refused:
+        erase(session, request)
+    assert refused.value.data["sqlstate"] == "23503"
     assert contents(url) == before
 
 

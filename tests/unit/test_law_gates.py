@@ -7,7 +7,7 @@ import pytest
 from fixtures.closings import CLOSING, GATES, asked_of, closed
 from fixtures.matters import ABROAD, ON, PROCESSOR, RECIPIENT, complete, packs, put
 from handover.law.facts import Facts
-from handover.law.gates import Verdict, evaluate, hindrances
+from handover.law.gates import LATER, Verdict, evaluate, hindrances
 from handover.law.impact import OPEN, impact_assessment
 
 
@@ -281,3 +281,24 @@ def test_the_assessment_of_an_empty_matter_claims_nothing() -> None:
     text = impact_assessment("demo", facts, {}, evaluate(packs(), facts), packs())
     assert "是 / yes" not in text
     assert "未见 / not seen" not in text
+
+
+def without(*kinds: str) -> Facts:
+    document = complete("dissolution")
+    matter = document["matter"]
+    matter["documents"] = [one for one in matter["documents"] if one["kind"] not in kinds]
+    return Facts.model_validate(document)
+
+
+@pytest.mark.parametrize("missing", ["appraisal", "stop_notice"])
+def test_only_what_the_run_makes_itself_is_asked_later(missing: str) -> None:
+    now, then = without("destruction_list"), without()
+    waiting = {one.gate: one for one in evaluate(packs(), now, coming=then) if one.later}
+    assert set(waiting) == {"ACC-18", "ACC-18.supervised"}
+    assert not waiting["ACC-18"].hinders("execution") and waiting["ACC-18"].hinders("closing")
+    assert waiting["ACC-18"].notes == (LATER,)
+    assert [one.gate for one in hindrances(evaluate(packs(), now), "execution")] == ["ACC-18"]
+
+    now, then = without("destruction_list", missing), without(missing)
+    blocked = {one.gate for one in hindrances(evaluate(packs(), now, coming=then), "execution")}
+    assert blocked == ({"ACC-18"} if missing == "appraisal" else {"EC-16/24/31.stop"})

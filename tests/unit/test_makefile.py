@@ -13,6 +13,7 @@ from handover.settings import REPOSITORY
 TARGETS = {
     "demo",
     "demo-deregistration",
+    "demo-vie",
     "test",
     "check",
     "campaign",

@@ -82,12 +82,13 @@ def _case_id(text: str) -> str:
 def case_gates(options: Arguments) -> int:
     """Print the gates about the plan of the latest run that has one; 1 when execution is hindered."""
     from handover.law.gates import hindrances
+    from handover.stages.destruction_signing import destruction_standing
     from handover.stages.gates import assessment, hear
 
     context = _latest_planned(open_case(options.case, "gates"))
     if not context.case.policy:
         raise CaseInvalid(f"case {options.case} names no policy", hint="add policy: [PACK@VERSION]")
-    hearing = hear(context, context.plan())
+    hearing = hear(context, context.plan(), ahead=destruction_standing(context).made is None)
     if options.impact:
         print(assessment(context, hearing))
         return 0
@@ -100,7 +101,8 @@ def case_gates(options: Arguments) -> int:
     for one in hearing.verdicts:
         remedy = f"{one.remedy.zh} / {one.remedy.en}" if one.remedy else ""
         by = f"{one.accepted.name}, {one.accepted.on}" if one.accepted else ""
-        grid.add_row(*map(escape, (one.gate, one.severity, one.state, "; ".join(one.lacking), remedy, by)))
+        state = f"{one.state}, later" if one.later else one.state
+        grid.add_row(*map(escape, (one.gate, one.severity, state, "; ".join(one.lacking), remedy, by)))
     show(grid)
     for newer in hearing.newer:
         print(

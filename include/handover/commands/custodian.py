@@ -5,7 +5,9 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import date
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from rich.markup import escape
@@ -21,9 +23,9 @@ if TYPE_CHECKING:
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add them to the parser."""
-    text = "Keep an archive: its terms and fixity; with another person read a row, or destroy a term's keys."
+    text = "Keep archives: terms and fixity; with another person read a row, or destroy a term's keys."
     group = commands.add_parser("custodian", help=text, description=text, allow_abbrev=False)
-    group.add_argument("case")
+    group.add_argument("case", nargs="?", help="whose archive; only `due` looks at those of all")
     actions = group.add_subparsers(required=True, metavar="ACTION")
     terms = add(actions, "terms", list_terms, "List what may be destroyed when, and the state of its keys.")
     check = add(actions, "check", check_fixity, "Check that no file of the archive is missing or changed.")
@@ -45,7 +47,39 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
         parser.add_argument("id", help="of the request")
     for parser in (reading, ending, approving, showing, carrying):
         add_identity(parser)
-    add(actions, "list", list_requests, "List all requests of the case and how far they are.")
+    listing = add(actions, "list", list_requests, "List all requests of the case and how far they are.")
+    for parser in (terms, check, reading, ending, approving, showing, carrying, listing):
+        parser.set_defaults(command=partial(_with_case, parser, parser.get_default("command")))
+    due = add(actions, "due", list_due, "List the terms whose day has come; 1 when an archive is in doubt.")
+    due.add_argument("--on", type=date.fromisoformat, metavar="DATE", help="default: today")
+
+
+def _with_case(
+    parser: argparse.ArgumentParser, command: Callable[[Arguments], int], options: Arguments
+) -> int:
+    if options.case is None:
+        parser.error("name the case: `handover custodian CASE …`")
+    return command(options)
+
+
+def list_due(options: Arguments) -> int:
+    """Print what is due, and the archives of which nobody can say it."""
+    from handover.settings import Settings
+    from handover.stages.expired_archives import expired_terms
+    from handover.stages.facts import legal_day
+
+    on, case = options.on or legal_day(), options.case
+    due = expired_terms(Settings.load(), on, lambda one: case in (None, one.case.case))
+    grid = Table("case", "run", "term", "class", "rows", "since", "before it goes", box=None)
+    for one in due.terms:
+        since = one.since.isoformat() if one.since else "no date"
+        before = one.lacking or f"two persons: `handover custodian {one.case} destroy {one.term}`"
+        cells = (one.case, one.run, str(one.term), one.row_class, str(one.rows), since, before)
+        grid.add_row(*map(escape, cells))
+    show(grid)
+    for found in due.findings:
+        print(f"{found.case}, {found.run}: {found.problem}", file=sys.stderr)
+    return 1 if due.findings else 0
 
 
 def list_terms(options: Arguments) -> int:

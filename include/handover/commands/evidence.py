@@ -1,27 +1,19 @@
-"""Commands that work on evidence, backups and keys: verify, restore, keys."""
+"""Commands that work on evidence and keys: verify, keys."""
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor, wait
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from rich.console import Console
 from rich.table import Table
 
-from handover.commands.shared import Arguments, Commands, add, add_group, open_case, resolver, show
+from handover.commands.shared import Arguments, Commands, add, add_group, show
 from handover.errors import CaseInvalid
 from handover.settings import Settings
 
 if TYPE_CHECKING:
-    from handover.evidence.progress import Meter
-    from handover.stages.context import Context
     from handover.vault.keyring import Destruction, KeyInfo
-
-# Often enough that a bar moves.
-LOOK_EVERY_SECONDS = 0.5
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
@@ -37,14 +29,6 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     verify.add_argument("--public-key", type=Path, help="trust this key and not the one in the folder")
     verify.add_argument("--json", action="store_true")
-    restore = add(
-        commands, "restore", restore_backup, "Restore a run's backup from the vault into an empty database."
-    )
-    restore.add_argument("case")
-    restore.add_argument("run", help="a run whose backup was sealed; `handover status` lists them")
-    restore.add_argument(
-        "--into", required=True, metavar="CONNECTION", help="connection id of the empty database"
-    )
     keys = add_group(commands, "keys", "work on the keyring")
     add(keys, "list", list_keys, "List keys, never their material.")
     rotate = add(keys, "rotate", rotate_key, "Give a purpose a new root key and wrap its keys anew.")
@@ -65,40 +49,6 @@ def verify_evidence(options: Arguments) -> int:
     if options.public_key:
         arguments += ["--public-key", str(options.public_key)]
     return verifier([*arguments, *(["--json"] if options.json else [])])
-
-
-def restore_backup(options: Arguments) -> int:
-    """Restore a backup and compare it."""
-    from handover.stages.context import run_name
-    from handover.stages.restore import STEP, restore
-
-    context = open_case(options.case, run_name(options.run))
-    url = resolver(context.settings)
-    try:
-        into = url(options.into)
-    except KeyError:
-        raise CaseInvalid(f"connection {options.into!r} is not known", hint="see --into") from None
-    definitions = _with_bar(context, STEP, lambda meter: restore(context, into, meter))
-    print(f"restored run {context.run} into {options.into} and compared it: equal; definitions {definitions}")
-    return 0
-
-
-def _with_bar(context: Context, step: str, work: Callable[[Meter], str]) -> str:
-    """Do a step in a thread and show a bar meanwhile; returns what the step returns."""
-    from handover.evidence import progress
-    from handover.local.display import stage_bars
-
-    def do() -> str:
-        with context.step(step) as meter:
-            return work(meter)
-
-    with ThreadPoolExecutor(1) as pool, stage_bars(Console()) as show_stages:
-        job = pool.submit(do)
-        while not job.done():
-            found = progress.read(context.ledger_url, context.case.case, context.run)
-            show_stages([stage for stage in found if stage.stage == step and stage.state == "running"])
-            wait([job], timeout=LOOK_EVERY_SECONDS)
-        return job.result()
 
 
 def list_keys(_: Arguments) -> int:

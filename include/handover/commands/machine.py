@@ -11,14 +11,19 @@ from handover.commands.shared import Arguments, Commands, add, add_group
 # Rows of the sample company when nobody says how many: large enough to see bars move, small enough for
 # a first look within two minutes.
 DEFAULT_SCALE = 1_000_000
+# The sample VIE's three stores are made one after the other, and three runs follow each other.
+VIE_SCALE = 100_000
 
 
 def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     """Add them to the parser."""
     demo = add(commands, "demo", run_demo, "Move the generated sample company through Airflow.")
-    demo.add_argument("--scale", type=int, default=DEFAULT_SCALE, help="rows of the sample company, about")
+    demo.add_argument("--scale", type=int, help="rows of the sample company, about")
     demo.add_argument("--seed", type=int, default=1)
-    demo.add_argument("--end", action="store_true", help="wind the company up instead (case deregistration)")
+    which = demo.add_mutually_exclusive_group()
+    which.add_argument("--end", action="store_true", help="wind the company up instead (case deregistration)")
+    which.add_argument("--vie", action="store_true", help="end the VIE around it instead: three cases")
+    which.add_argument("--live", action="store_true", help="let it live a day instead: sweep, backup, drill")
     add(commands, "up", up, "Start the local clusters and Airflow.")
     add(commands, "down", down, "Stop them; data stays.")
     add(commands, "clean", clean, "Stop them and delete the state folder.")
@@ -32,9 +37,15 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 
 def run_demo(options: Arguments) -> int:
     """Run the demo."""
-    from handover.local import demo
+    from handover.local import demo, living, vie
 
-    return demo.run(options.scale, options.seed, demo.ENDING if options.end else demo.TRANSFER)
+    usual = VIE_SCALE if options.vie or options.live else DEFAULT_SCALE
+    scale = usual if options.scale is None else options.scale
+    if options.vie:
+        return vie.run(scale, options.seed)
+    if options.live:
+        return living.run(scale, options.seed)
+    return demo.run(scale, options.seed, demo.ENDING if options.end else demo.TRANSFER)
 
 
 def up(_: Arguments) -> int:

@@ -32,9 +32,8 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 def run_case(options: Arguments) -> int:
     """Start a run and follow it to its end; without ``--execute`` that is the plan with its gates."""
     from handover.local import runs, services
-    from handover.model.case import load_case
 
-    load_case(Settings.load().cases, options.case)
+    runs.require_known(options.case)
     machine = services.open_machine()
     services.require_alive(machine)
     run_id = runs.trigger(machine, options.case, dry_run=not options.execute)

@@ -40,10 +40,14 @@ def add_group(
 
 
 def open_case(case: str, run: str) -> Context:
-    """Open a case with the connections that this installation knows."""
+    """Open a case, or a run of a registered source, with the connections that this installation knows."""
+    from handover.model.registered import known_sources
     from handover.stages.context import open_context
+    from handover.stages.past_runs import open_past
 
     settings = Settings.load()
+    if case in known_sources(settings.sources):
+        return open_past(settings, case, run, resolver(settings))
     return open_context(settings, case, run, resolver(settings))
 
 

@@ -7,7 +7,7 @@ paper's own. What is bound by a digest is the machine-readable form, never the P
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cache
 from pathlib import Path
 from typing import Literal
@@ -25,9 +25,13 @@ FONTS = Path("/usr/share/fonts")
 # five regions, whose forms of the same characters differ.
 _FILES, _FACE = {"": "NotoSansCJK-Regular.ttc", "B": "NotoSansCJK-Bold.ttc"}, "Noto Sans CJK SC"
 _FAMILY, _SIZE, _SMALL = "cjk", 9.0, 7.6
-_PADDING, _SIGN_HEIGHT = 1.2, 12.0
+_LINE, _LINE_IN_CELL = 4.6, 3.9
+_PADDING, _SIGN_HEIGHT, _CAPTION_HEIGHT = 1.2, 12.0, 8.5
+_BULLET, _BULLET_WIDTH = "•", 3.5
+# The library adds widths up in another order than we do, and must not break a line that fits.
+_ROUNDING = 0.01
 # A caption stays with so much of what it stands over.
-_ROOM, _ROOM_TO_SIGN = 28, 44
+_ROOM = 28
 # These begin no line; an opening bracket ends none.
 _CLOSING, _OPENING = "，。、；：？！）》」』”’…%·,.;:?!)]}", "（《「『“‘([{"
 
@@ -57,6 +61,7 @@ class _Sheet(FPDF):
         self.set_lang("zh-CN")
         self.set_title(f"{paper.title.zh} {paper.title.en} {paper.number}")
         self.set_margins(18, 13, 13)
+        self.c_margin = 0  # text begins where tables begin; cells have a padding of their own
         self.set_auto_page_break(True, 17)
         self.add_page()
 
@@ -65,8 +70,10 @@ class _Sheet(FPDF):
         self.set_y(-11)
         self.set_font(_FAMILY, "", 6.5)
         self.cell(0, 4, self._plain(footer(self._paper)))
-        self.set_x(self.l_margin)
-        self.cell(0, 4, f"第 {self.page_no()} / {self._alias} 页 page", align=Align.R)
+        page = f"第 {self.page_no()} / {self._alias} 页 page"
+        # How many pages there are is put in at the end: measured is what will stand there, not its name.
+        self.set_x(-self.r_margin - self.get_string_width(page.replace(self._alias, "00")))
+        self.cell(0, 4, page)
 
     def heading(self) -> None:
         """Write title, banner and what stands above all parts."""
@@ -77,11 +84,11 @@ class _Sheet(FPDF):
             self._line(shown(paper.banner), "B", _SIZE, 6, Align.C, border=1)
         self.ln(1.5)
         for name, value in paper.head:
-            self._line(f"{shown(name)}：{shown(value)}", "", _SIZE, 4.6)
+            self._line(f"{shown(name)}：{shown(value)}", "", _SIZE, _LINE)
 
     def part(self, part: Table | Lines) -> None:
         """Write a part under its caption."""
-        if self.will_page_break(_ROOM_TO_SIGN if isinstance(part, Table) and part.to_sign else _ROOM):
+        if self.will_page_break(self._room(part)):
             self.add_page()
         self.ln(2.5)
         self._line(shown(part.caption), "B", 11, 6)
@@ -89,7 +96,31 @@ class _Sheet(FPDF):
             self._table(part)
             return
         for line in (part.lines if isinstance(part, Lines) else ()) or (NONE,):
-            self._line(f"• {shown(line)}", "", _SIZE, 4.6)
+            self._item(shown(line))
+
+    def _room(self, part: Table | Lines) -> float:
+        """Return how much of the page a part needs to begin on it: a table to sign stays in one piece."""
+        if not isinstance(part, Table) or not part.rows:
+            return _ROOM
+        self.set_font(_FAMILY, "", _SMALL)
+        least = _SIGN_HEIGHT if part.to_sign else 0.0
+        widths = self._widths(part)
+        head, *rows = (
+            max(least, *(self._height(*one) for one in zip(cells, widths, strict=True)))
+            for cells in (part.heads, *part.rows)
+        )
+        begin, whole = (_CAPTION_HEIGHT + head + height for height in (rows[0], sum(rows)))
+        return whole if part.to_sign and whole < self.eph else begin
+
+    def _height(self, cell: Cell, width: float) -> float:
+        return _LINE_IN_CELL * (1 + self._celled(cell, width).count("\n")) + 2 * _PADDING
+
+    def _item(self, text: str) -> None:
+        """Write a line of a list, its further lines below its first word."""
+        self.set_font(_FAMILY, "", _SIZE)
+        lines = list(self._broken(text, self.epw - _BULLET_WIDTH))
+        self.cell(_BULLET_WIDTH, _LINE, _BULLET)
+        self._write(lines, _LINE)
 
     def _line(
         self,
@@ -101,25 +132,27 @@ class _Sheet(FPDF):
         border: Literal[0, 1] = 0,
     ) -> None:
         self.set_font(_FAMILY, style, size)
-        room = self.epw - 2 * self.c_margin
+        self._write(self._broken(text, self.epw), height, align, border)
+
+    def _write(
+        self, lines: Iterable[str], height: float, align: Align = Align.L, border: Literal[0, 1] = 0
+    ) -> None:
+        """Write lines that fit from here to the right margin."""
         self.multi_cell(
-            0,
-            height,
-            "\n".join(self._broken(text, room)),
-            align=align,
-            border=border,
-            new_x="LMARGIN",
-            new_y="NEXT",
+            0, height, "\n".join(lines), align=align, border=border, new_x="LMARGIN", new_y="NEXT"
         )
 
+    def _widths(self, part: Table) -> list[float]:
+        return [self.epw * width / sum(part.widths) for width in part.widths]
+
     def _table(self, part: Table) -> None:
-        widths = [self.epw * width / sum(part.widths) for width in part.widths]
+        widths = self._widths(part)
         self.set_font(_FAMILY, "", _SMALL)
         head = FontFace(family=_FAMILY, emphasis="BOLD", fill_color=(242, 241, 236))
         with self.table(
             col_widths=tuple(widths),
             headings_style=head,
-            line_height=3.9,
+            line_height=_LINE_IN_CELL,
             padding=_PADDING,
             align=Align.L,
             text_align=Align.L,
@@ -144,6 +177,7 @@ class _Sheet(FPDF):
 
     def _broken(self, text: str, room: float) -> Iterator[str]:
         """Break a text into lines that fit: between Chinese characters, at spaces, else anywhere."""
+        room -= _ROUNDING
         line = ""
         for piece in _pieces(self._plain(text)):
             if line and self.get_string_width((line + piece).rstrip()) > room:

@@ -136,11 +136,16 @@ def _approvals(history: History) -> dict[str, Any]:
     """Return who asked and every answer, those that did not count too; empty where nobody was asked."""
     answers = list(_answers(history))
     spared = [str(entry.body["what"]) for entry in history.all("approval-not-required")]
-    if not (answers or spared or history.all("approval-asked")):
+    mandated = [
+        {"what": str(e.body["what"]), "mandate": str(e.body["mandate"]), "signed_by": e.body["signed_by"]}
+        for e in history.all("mandate-used")
+    ]
+    if not (answers or spared or mandated or history.all("approval-asked")):
         return {}
     return {
         "requester": str(history.last("requested").get("by", "")),
         "not_required": spared,
+        "mandated": mandated,
         "asked": [str(entry.body["what"]) for entry in history.all("approval-asked")],
         "answers": answers,
     }

@@ -14,7 +14,7 @@ from handover.law.references import paths_of
 from handover.law.special import SPECIALS, dropping_out
 from handover.model.base import Frozen
 from handover.model.check import AllOf, AnyOf, ByHand, Check, HasDocument, HasOpinion, Known, Special
-from handover.model.legal_terms import Severity
+from handover.model.legal_terms import DAILY_TRANSACTIONS, Severity
 from handover.model.matter import Acceptance
 from handover.model.policy import Basis, Gate, Pack, Rule, Text
 
@@ -22,6 +22,10 @@ State = Literal["pass", "block", "warn", "not_applicable"]
 Step = Literal["execution", "closing"]
 PASSED = Text(zh="所需事实与文件齐备且有效。", en="All facts and documents asked for are there and valid.")
 OTHER_TRANSACTION = Text(zh="不适用于本交易类型。", en="Not asked of this type of transaction.")
+LATER = Text(
+    zh="所缺者由本次运行自行编制；处置前再次审查。",
+    en="What is missing is made by this run itself; asked again before anything goes.",
+)
 BY_HAND = Text(
     zh="数据无法判定；由具名人员审查并写明理由。",
     en="No data decides this; a named person answers with a reason.",
@@ -32,7 +36,8 @@ class Verdict(Frozen):
     """What a gate says of a matter on a day.
 
     ``lacking`` names facts, counts and documents, never texts of the case. ``inputs_sha256`` is over the
-    facts at ``inputs``. ``accepted``: who took a warning upon them, or answered by hand.
+    facts at ``inputs``. ``accepted``: who took a warning upon them, or answered by hand. ``later``: nothing
+    is missing but what the run itself is about to make.
     """
 
     gate: str
@@ -48,18 +53,26 @@ class Verdict(Frozen):
     inputs: tuple[str, ...]
     inputs_sha256: str
     accepted: Acceptance | None
+    later: bool = False
 
     def hinders(self, step: Step) -> bool:
-        """Say whether the step must not happen: B hinders both, C closing, W both until it is accepted."""
+        """Say whether the step must not happen: B hinders both, C closing, W both until it is accepted.
+
+        What the run is about to make hinders closing only.
+        """
         if self.state == "warn":
             return self.accepted is None
-        return self.state == "block" and (self.severity == "B" or step == "closing")
+        return self.state == "block" and (step == "closing" or (self.severity == "B" and not self.later))
 
 
-def evaluate(packs: Sequence[Pack], facts: Facts) -> tuple[Verdict, ...]:
-    """Return a verdict for every gate of every pack, in the packs' order."""
+def evaluate(packs: Sequence[Pack], facts: Facts, coming: Facts | None = None) -> tuple[Verdict, ...]:
+    """Return a verdict for every gate of every pack, in the packs' order.
+
+    ``coming``: the same facts with what the run itself is about to make; a gate that is closed now and open
+    then is said to be asked later.
+    """
     rules = {name: rule for pack in packs for name, rule in pack.rules().items()}
-    hearing = _Hearing(facts, packs, rules, Digests(facts))
+    hearing = _Hearing(facts, packs, rules, Digests(facts), coming)
     return tuple(
         _verdict(name, gate, pack.label, hearing) for pack in packs for name, gate in pack.gates.items()
     )
@@ -78,6 +91,7 @@ class _Hearing:
     packs: Sequence[Pack]
     rules: Mapping[str, Rule]
     digests: Digests
+    coming: Facts | None
 
 
 def _verdict(name: str, gate: Gate, pack: str, hearing: _Hearing) -> Verdict:
@@ -96,6 +110,7 @@ def _verdict(name: str, gate: Gate, pack: str, hearing: _Hearing) -> Verdict:
     else:
         missing = [] if by_hand and accepted else lacking(gate.check, facts, hearing.packs)
         missing += _unread_rules(name, hearing.rules, facts)
+    later = bool(missing) and _opens_later(name, gate, hearing)
     if missing:
         state, remedy = ("warn" if gate.severity == "W" else "block"), gate.remedy
         reason = gate.reason
@@ -110,17 +125,27 @@ def _verdict(name: str, gate: Gate, pack: str, hearing: _Hearing) -> Verdict:
         reason=reason,
         remedy=remedy,
         lacking=tuple(missing),
-        notes=_notes(gate, facts) if state != "not_applicable" else (),
+        notes=(LATER,) if later else _notes(gate, facts) if state != "not_applicable" else (),
         by_hand=by_hand,
         inputs=inputs,
         inputs_sha256=hearing.digests.over(("transaction", "on", *inputs)),
         accepted=accepted if state != "not_applicable" and (by_hand or state == "warn") else None,
+        later=later,
     )
+
+
+def _opens_later(name: str, gate: Gate, hearing: _Hearing) -> bool:
+    """Say whether the gate is open as soon as the run has made what it is about to make."""
+    then = hearing.coming
+    if then is None or isinstance(gate.check, ByHand):
+        return False
+    return not lacking(gate.check, then, hearing.packs) and not _unread_rules(name, hearing.rules, then)
 
 
 def _exempt(gate: Gate, facts: Facts) -> Text | None:
     """Return why the gate is not asked, None when it is; what is not known never exempts."""
-    if gate.transactions is not None and facts.transaction not in gate.transactions:
+    everyones = gate.transactions is None and facts.transaction not in DAILY_TRANSACTIONS
+    if not everyones and facts.transaction not in (gate.transactions or ()):
         return OTHER_TRANSACTION
     for known in gate.unless:
         if is_known(known, facts):

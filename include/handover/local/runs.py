@@ -22,6 +22,7 @@ from handover.local import services
 from handover.local.display import stage_bars, stage_table
 from handover.local.services import Machine
 from handover.model.case import load_case
+from handover.model.registered import known_sources, load_source
 from handover.settings import Settings
 from handover.stages.archive_terms import ARCHIVES
 from handover.stages.context import run_name
@@ -31,11 +32,28 @@ LOOK_EVERY_SECONDS = 0.5
 # Airflow tells a task to end within its heartbeat; a statement on the server may take longer to notice.
 ENDED_WITHIN_SECONDS = 120.0
 _CERTIFICATE = "certificate-written"
+SWEEP = "retention_sweep"
 
 
 def dag_of(case: str) -> str:
-    """Return the id of the DAG that runs cases of this one's kind."""
+    """Return the id of the DAG that runs cases of this one's kind; of a registered source, its sweeps."""
+    if is_source(case):
+        return f"{SWEEP}.{case}"
     return load_case(Settings.load().cases, case).kind
+
+
+def require_known(case: str) -> None:
+    """Raise CaseInvalid or SourceInvalid unless there is a valid case or registered source of that name."""
+    settings = Settings.load()
+    if is_source(case):
+        load_source(settings.sources, case)
+    else:
+        load_case(settings.cases, case)
+
+
+def is_source(case: str) -> bool:
+    """Say whether a name is that of a registered source."""
+    return case in known_sources(Settings.load().sources)
 
 
 def _path(case: str) -> str:
@@ -47,7 +65,7 @@ def trigger(machine: Machine, case: str, *, dry_run: bool, prefix: str = "cli") 
     run_id = f"{prefix}-{datetime.now(UTC):%Y%m%dT%H%M%SZ}"
     api = machine.as_engineer()
     api.send("PATCH", _path(case), {"is_paused": False})
-    conf = {"case": case, "dry_run": dry_run}
+    conf = {"dry_run": dry_run} if is_source(case) else {"case": case, "dry_run": dry_run}
     api.send("POST", f"{_path(case)}/dagRuns", {"logical_date": None, "dag_run_id": run_id, "conf": conf})
     return run_id
 
@@ -56,7 +74,7 @@ def newest(machine: Machine, case: str) -> dict[str, Any]:
     """Return the case's newest run as Airflow tells it; raises NotReady when there is none."""
     path = f"{_path(case)}/dagRuns?order_by=-run_after&limit=100"
     for found in machine.as_engineer().get(path)["dag_runs"]:
-        if (found["conf"] or {}).get("case") == case:
+        if is_source(case) or (found["conf"] or {}).get("case") == case:
             return dict(found)
     raise NotReady(f"case {case} has no run", hint=f"`handover run {case}`")
 

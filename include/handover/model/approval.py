@@ -31,16 +31,18 @@ class Account(Frozen):
         return self.name.casefold()
 
 
-def _account(value: Any) -> Any:
+def as_account(value: Any) -> Any:
+    """Return what a file says of an account: a name alone is its id too."""
     return {"name": value, "id": value} if isinstance(value, str) else value
+
+
+NamedAccount = Annotated[Account, BeforeValidator(as_account)]
 
 
 class Signoff(Frozen):
     """Accounts that may answer, how many different ones must say yes, and how many hours a yes holds."""
 
-    approvers: Annotated[
-        tuple[Annotated[Account, BeforeValidator(_account)], ...], Field(min_length=1, max_length=50)
-    ]
+    approvers: Annotated[tuple[NamedAccount, ...], Field(min_length=1, max_length=50)]
     count: Annotated[int, Field(ge=1, le=5)] = 1
     expires_hours: Annotated[int, Field(ge=1, le=720)] = 72
 

@@ -6,6 +6,7 @@ Everything a person can write wrong is refused here, with the field, the value a
 from __future__ import annotations
 
 import re
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -33,6 +34,7 @@ from handover.model.reconciliation import Reconciliation
 from handover.model.scope import Scope
 from handover.model.strict_yaml import read_mapping
 
+DAILY = ("retention", "request", "backup")
 CASE_ID = r"^[a-z0-9][a-z0-9-]{1,62}$"
 CaseId = Annotated[str, StringConstraints(pattern=CASE_ID)]
 
@@ -114,12 +116,15 @@ class Case(Frozen):
     ``expectations`` names suites under ``include/expectations``, beside those made from the inventory.
     Without ``approvals`` nobody is asked, without ``policy`` (packs as ``pack@version``) no gate is judged,
     and the ledger says so. Without ``scope`` all rows are in scope, and ``consents`` cannot leave any out.
-    ``target`` is that of a transfer; a deregistration has none.
+    ``target`` is that of a transfer; a deregistration has none. The kinds of DAILY are made from registered
+    sources, not written; ``as_of`` is the day on which the law is asked about their rows, otherwise today.
+    ``datamap``: the name of a data map that several cases of a database share. ``request``: the id of the
+    request beside whose person's rows nothing is in scope.
     """
 
     case: CaseId
     title: Annotated[str, StringConstraints(min_length=1, max_length=300)]
-    kind: Literal["transfer", "deregistration"]
+    kind: Literal["transfer", "deregistration", "retention", "request", "backup"]
     transaction: TransactionType
     parties: Parties
     source: Source
@@ -141,6 +146,24 @@ class Case(Frozen):
     pseudonyms: Pseudonyms = Pseudonyms()
     stores: tuple[DeclaredStore, ...] = ()
     disposal: Disposal = Disposal()
+    as_of: date | None = None
+    datamap: CaseId | None = None
+    request: CaseId | None = None
+
+    @property
+    def mapped_as(self) -> str:
+        """Return the name of its data map: its own unless it says another one's."""
+        return self.datamap or self.case
+
+    @property
+    def deletion_duty(self) -> Literal["request"] | None:
+        """Return what obliges to delete its rows, where anything but their periods does."""
+        return "request" if self.kind == "request" else None
+
+    @property
+    def is_daily(self) -> bool:
+        """Say whether it is made from a registered source: of a living company, whose tables stay in use."""
+        return self.kind in DAILY
 
     @model_validator(mode="after")
     def _parts_fit(self) -> Case:
@@ -204,8 +227,8 @@ class Case(Frozen):
         return self
 
 
-def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
-    """Turn every complaint of the validator into one line that names field, value and remedy."""
+def explain(what: str, problem: ValidationError) -> tuple[str, str]:
+    """Return message and hint: a line for every complaint of the validator, with field, value and remedy."""
     lines = []
     for error in problem.errors(include_url=False):
         field = ".".join(str(part) for part in error["loc"]) or "case"
@@ -219,11 +242,8 @@ def _explain(path: Path, problem: ValidationError) -> CaseInvalid:
             given = repr(error["input"])
             shown = "(an address, not repeated here)" if _is_address(given) else given
             lines.append(f"{field}: {shown}: {error['msg'].lower()}")
-    return CaseInvalid(
-        f"case file {path.name} is not valid:\n  " + "\n  ".join(lines),
-        hint="correct the fields named above; `handover case check` tries again",
-        fields=[".".join(map(str, error["loc"])) for error in problem.errors()],
-    )
+    message = f"{what} is not valid:\n  " + "\n  ".join(lines)
+    return message, "correct the fields named above; `handover case check` tries again"
 
 
 def parse_case(text: str, path: Path) -> Case:
@@ -236,7 +256,9 @@ def parse_case(text: str, path: Path) -> Case:
     try:
         case = Case.model_validate(document)
     except ValidationError as problem:
-        raise _explain(path, problem) from None
+        message, hint = explain(f"case file {path.name}", problem)
+        fields = [".".join(map(str, error["loc"])) for error in problem.errors()]
+        raise CaseInvalid(message, hint=hint, fields=fields) from None
     if case.case != path.stem:
         raise CaseInvalid(
             f"case file {path.name} says case: {case.case}",

@@ -17,7 +17,11 @@ TransactionType = Literal[
     "deregistration",
     "vie_termination",
     "ledger_handover",
+    "retention",
+    "request",
 ]
+# What happens in a living company; only gates that name it are asked of it.
+DAILY_TRANSACTIONS: tuple[TransactionType, ...] = ("retention", "request")
 
 Name = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]{0,62}$")]
 Words = Annotated[str, StringConstraints(min_length=1, max_length=600, strip_whitespace=True)]

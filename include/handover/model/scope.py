@@ -101,14 +101,22 @@ class Decision(Frozen):
     rows: Literal["all", "none"]
 
 
+class Along(Frozen):
+    """Rows of ``tables`` come along with those of ``table`` that they refer to, directly or by each other."""
+
+    table: TableName
+    tables: tuple[TableName, ...]
+
+
 class Scope(Frozen):
-    """The rows that a case is about."""
+    """The rows that a case is about. Unless ``along`` says which, all children come along."""
 
     roots: Annotated[tuple[Root, ...], Field(min_length=1)]
     virtual_keys: tuple[VirtualKey, ...] = ()
     polymorphic: tuple[Polymorphic, ...] = ()
     foreign_keys: tuple[ForeignKey, ...] = ()
     decided: tuple[Decision, ...] = ()
+    along: tuple[Along, ...] | None = None
 
     @model_validator(mode="after")
     def _says_nothing_twice(self) -> Scope:

@@ -61,9 +61,11 @@ class Closure:
         graph: Graph,
         scope: Scope,
         consents: Mapping[int, sql.Composable] | None = None,
+        prefix: str = "scope",
     ) -> None:
         """Prove the roots and make the temporary tables; the scope must be free of problems.
 
+        ``prefix`` tells the temporary tables of several closures in one session apart.
         ``consents``: by the number of a table, a further condition on the alias ``t`` for roots in it,
         whether they name the table or a partition.
         """
@@ -73,7 +75,8 @@ class Closure:
             checked_predicate(connection, r.table.schema_name, r.table.name, r.where) for r in scope.roots
         ]
         # Only of tables that can have rows in scope; thousands of others cost nothing.
-        self.key_sets = {n: KeySet(graph.tables[n], f"scope_{n}") for n in sorted(reached(graph, scope))}
+        reachable = sorted(reached(graph, scope))
+        self.key_sets = {n: KeySet(graph.tables[n], f"{prefix}_{n}") for n in reachable}
         self._stored = _stored(graph)
         self._below = reaches(graph)
         for number in self.key_sets:

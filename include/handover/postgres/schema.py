@@ -70,10 +70,13 @@ def dump_schema(
     schemas: Iterable[str],
     snapshot: str | None = None,
     acknowledged: Iterable[str] = (),
+    *,
+    foreign_keys: bool = True,
 ) -> bytes:
     """Return the definitions of the schemas and of what in no schema rests on them, as an archive of ours.
 
-    Without rows, foreign tables, and objects whose findings were acknowledged. Raises Busy when a table
+    Without rows, foreign tables, and objects whose findings were acknowledged; without ``foreign_keys`` where
+    rows are to stand alone, whose parents are not there. Raises Busy when a table
     stays locked for LOCK_SECONDS, DataRefused when the dump cannot be taken apart safely.
     """
     wanted = list(schemas)
@@ -91,6 +94,8 @@ def dump_schema(
         options.append(f"--snapshot={snapshot}")
     dump = programs.run("pg_dump", url, "--format=custom", *options)
     sections = {section: _take_apart(programs, dump, section) for section in _SECTIONS}
+    if not foreign_keys:
+        sections = {s: [e for e in found if e.type != "FK CONSTRAINT"] for s, found in sections.items()}
     kept = {section: _without(entries, left, keys) for section, entries in sections.items()}
     return json.dumps({s: [_document(e) for e in found] for s, found in kept.items()}).encode()
 

@@ -11,27 +11,24 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
 from handover.risk.buffers import cells_at, plain
+from handover.risk.email_runs import Runs, table_of
 from handover.risk.raw_values import (
     LONGEST_NUMBER,
     LONGEST_WORD,
     MOBILE_DIGITS,
     RawValues,
 )
+from handover.risk.sieved_values import SievedValues
 
 # A number is written in at most so many groups, unless every sign stands alone.
 _MOST_GROUPS = 6
 _BEFORE_X = 17  # digits of an identity number that ends in X
 _LONGEST_GAP = 3
-_LOCAL = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789._%+'-"
-_PUNCTUATION = b".%+'-_"
-_DOMAIN = b"abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.-"
-_FIRST_NOT_ASCII = 128
-_ANY_DOMAIN = _DOMAIN + bytes(range(_FIRST_NOT_ASCII, 256))
-_LONGEST_LOCAL, _LONGEST_DOMAIN = 64, 250
 # A buffer is searched in pieces, so that one huge value needs no more memory than many small ones; it is cut
 # where no candidate can lie across the cut.
 _PIECE, _LATEST_CUT = 2 << 20, 64 << 10
@@ -39,15 +36,9 @@ _CUT = re.compile(rb"[^0-9A-Za-z .()_+%'@\x80-\xff-]")
 _DIALLING = (b"0", b"86", b"086", b"0086")
 
 
-def _table(signs: bytes) -> np.ndarray:
-    table = np.zeros(256, bool)
-    table[list(signs)] = True
-    return table
-
-
-_DIGIT = _table(b"0123456789")
-_ALNUM = _table(bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)))
-_SEPARATOR = _table(b" -.()_")
+_DIGIT = table_of(b"0123456789")
+_ALNUM = table_of(bytes(range(48, 58)) + bytes(range(65, 91)) + bytes(range(97, 123)))
+_SEPARATOR = table_of(b" -.()_")
 _UPPER = np.arange(256, dtype=np.uint8)
 _UPPER[97:123] -= 32
 
@@ -163,7 +154,7 @@ class Search:
             found += self._numbers(signs)
         if self._values.word_lengths:
             found += self._words(signs)
-        if self._values.emails:
+        if self._values.emails and b"@" in text:
             found += self._emails(text)
         return found
 
@@ -216,18 +207,26 @@ class Search:
         return self._known(forms, places)
 
     def _emails(self, text: bytes) -> list[tuple[int, str]]:
+        lower = text.lower()
+        signs = np.frombuffer(lower, np.uint8)
+        sums = self._values.polynomials.sums(signs)
         forms: list[bytes] = []
         places: list[int] = []
-        at = text.find(b"@")
-        while at >= 0:
-            before = text[max(0, at - _LONGEST_LOCAL) : at]
-            local = before[len(before.rstrip(_LOCAL)) :].lower()
-            if local:
-                bare = local.lstrip(_PUNCTUATION)
-                written = (local,) if bare == local else (local, bare)
-                forms += [b"%s@%s" % (one, end) for end in _domains(text, at + 1) for one in written]
-                places += [at] * (len(forms) - len(places))
-            at = text.find(b"@", at + 1)
+        for runs in Runs.around(signs):
+            starts, ends = runs.starts(signs), runs.ends(signs)
+            for begin, end in product(starts, ends):
+                # Most often the other start and the other end are the same again.
+                new = (end > runs.at + 1) & (begin < runs.at)
+                new &= (begin is starts[0]) | (begin != starts[0])
+                new &= (end is ends[0]) | (end != ends[0])
+                at = (begin[new], end[new], runs.at[new])
+                if isinstance(self._values, SievedValues):
+                    hashes = self._values.polynomials.of_windows(sums, at[0], at[1] - at[0])
+                    passed = self._values.email_sieve.passes(hashes)
+                    at = (at[0][passed], at[1][passed], at[2][passed])
+                for first, last, place in zip(*(one.tolist() for one in at), strict=True):
+                    forms.append(lower[first:last])
+                    places.append(place)
         return self._known(forms, places)
 
     def _known(self, forms: list[bytes], places: list[int]) -> list[tuple[int, str]]:
@@ -256,16 +255,6 @@ def pieces(text: bytes) -> Iterator[tuple[int, int]]:
             end = cut.end() if cut else min(end + _LATEST_CUT, len(text))
         yield start, end
         start = end
-
-
-def _domains(text: bytes, start: int) -> list[bytes]:
-    """Return what may be the domain after an @: of ASCII signs, and of all up to a sign that ends it."""
-    after = text[start : start + _LONGEST_DOMAIN].lower()
-    rest = after.lstrip(_DOMAIN)
-    found = [after[: len(after) - len(rest)].rstrip(b".-")]
-    if rest and rest[0] >= _FIRST_NOT_ASCII:
-        found.append(after[: len(after) - len(after.lstrip(_ANY_DOMAIN))].rstrip(b".-"))
-    return [domain for domain in found if domain]
 
 
 def _with_x(signs: np.ndarray, digits: bytes, end: int) -> list[bytes]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -21,6 +21,7 @@ from handover.model.approval import Account, Signoff, What
 from handover.model.datamap import load_datamap, map_path
 from handover.model.plan import Plan
 from handover.stages.context import Context
+from handover.stages.mandate_standing import NOBODY_ASKED, Cover, cover
 from handover.stages.units import OBJECTS, unit_of
 
 REQUESTED, ASKED = "requested", "approval-asked"
@@ -33,7 +34,10 @@ CODE = 16
 
 @dataclass(frozen=True)
 class Standing:
-    """How far an approval is: what it is about, who asked, who said yes, who may still be asked."""
+    """How far an approval is: what it is about, who asked, who said yes, who may still be asked.
+
+    ``cover``: the standing mandate that stands in for a sweep's missing yes, or why none does.
+    """
 
     what: What
     digest: str
@@ -42,6 +46,7 @@ class Standing:
     needed: int
     given: tuple[Entry, ...]
     eligible: tuple[Account, ...]
+    cover: Cover = NOBODY_ASKED
 
     @property
     def code(self) -> str:
@@ -51,7 +56,7 @@ class Standing:
     @property
     def is_open(self) -> bool:
         """Say whether a yes is still missing."""
-        return len(self.given) < self.needed
+        return len(self.given) < self.needed and not self.cover.issued
 
 
 def standing(context: Context, what: What) -> Standing:
@@ -62,7 +67,12 @@ def standing(context: Context, what: What) -> Standing:
     """
     rule_of(context, what)
     context.require_open()
-    return _standing(context, what, _signed(context))
+    every = signed_entries(context)
+    entries = [entry for entry in every if entry.run == context.run]
+    now = _standing(context, what, entries)
+    if not now.is_open or any(e.kind == REFUSED and e.body["what"] == what for e in entries):
+        return now  # where a person said no, no mandate says yes
+    return replace(now, cover=cover(context, every, _plan(entries), now.requester))
 
 
 def _standing(context: Context, what: What, entries: Sequence[Entry]) -> Standing:
@@ -93,8 +103,8 @@ def rule_of(context: Context, what: What) -> Signoff:
     return rule
 
 
-def _signed(context: Context) -> list[Entry]:
-    """Return this run's entries after the whole chain of the case was checked with our own public key."""
+def signed_entries(context: Context) -> list[Entry]:
+    """Return the case's entries after its whole chain was checked with our own public key."""
     entries = context.ledger.entries(context.case.case)
     findings = verify_chain((entry.line for entry in entries), [context.keyring.signer().public_pem])
     if findings:
@@ -103,7 +113,7 @@ def _signed(context: Context) -> list[Entry]:
             hint="find out who changed it before anything goes on",
             findings=findings,
         )
-    return [entry for entry in entries if entry.run == context.run]
+    return entries
 
 
 def _last(entries: Sequence[Entry], kind: str, task: str) -> Entry:
@@ -141,6 +151,8 @@ def _kept(context: Context, entries: Sequence[Entry]) -> dict[str, object]:
     """Return where the rows are that go: accepted by somebody, or in an archive that was read back."""
     if context.target:
         return {"accepted": _accepted(context, entries)}
+    if context.case.is_daily:  # their time is over: nobody has to have them
+        return {}
     from handover.stages.archive_proof import VERIFIED, archive_faults
     from handover.stages.late_changes import late_faults
 
@@ -231,9 +243,10 @@ def _may_be_sensitive(context: Context, plan: Plan) -> bool:
     A map that is not the one of the plan rules nothing out.
     """
     folder = context.settings.datamaps
-    if not map_path(folder, context.case.case).exists():
+    name = context.case.mapped_as
+    if not map_path(folder, name).exists():
         return True
-    datamap = load_datamap(folder, context.case.case)
+    datamap = load_datamap(folder, name)
     if datamap.sha256_of_json() != plan.datamap_digest:
         return True
     return bool(datamap.unconfirmed()) or any(entry.pipl_sensitive for _, _, entry in datamap.entries())

@@ -17,6 +17,7 @@ from enum import StrEnum
 from handover.classify.find import find
 from handover.errors import NotReady
 from handover.model.approval import What
+from handover.stages.account_records import unfit
 from handover.stages.approval_standing import (
     APPROVED,
     ASKED,
@@ -28,8 +29,11 @@ from handover.stages.approval_standing import (
     standing,
 )
 from handover.stages.context import Context
+from handover.stages.mandate_standing import Issued
 
 ROUND, NOT_REQUIRED = "approval-round", "approval-not-required"
+MANDATED = "mandate-used"
+SCHEDULE = "(schedule)"
 AGAIN = "clear the task `rounds` before it, with downstream: that asks anew"
 LONGEST_REASON = 1000
 # Clocks of Airflow's server and of a worker differ by less than this.
@@ -73,10 +77,13 @@ class Recorded:
 def record_requester(context: Context, name: str | None) -> None:
     """Write down, once for a run, who asked for it; raises LedgerRefused when it was somebody else.
 
-    A run that needs no approval may have been started by no person, for instance by another DAG.
+    A run that needs no approval may have been started by no person, for instance by another DAG; a sweep by
+    its schedule, and then everybody whom the source names may approve it.
     """
     if not name and context.case.approvals is None:
         return
+    if context.case.kind == "retention":
+        name = name or SCHEDULE
     if not name:
         raise NotReady(
             "Airflow names nobody who started this run, so nobody can be kept from approving it himself",
@@ -111,6 +118,8 @@ def ask(context: Context, what: What, round_number: int, task: str) -> Standing 
     if said[-1].kind == REFUSED:  # asking in vain until somebody gives in is no approval
         raise NotReady(f"{what}: refused by {said[-1].body['by']} in this round", hint=AGAIN)
     now = standing(context, what)
+    if not now.is_open:
+        return None
     missing = now.needed - len(now.given)
     if len(now.eligible) < missing:
         raise NotReady(
@@ -118,13 +127,13 @@ def ask(context: Context, what: What, round_number: int, task: str) -> Standing 
             f"the requester {now.requester} may not, and nobody may twice",
             hint=f"name others under approvals.{what}.approvers and start a new run",
         )
-    if missing <= 0:
-        return None
     place: dict[str, object] = {"what": what, "round": round_number, "task": task}
     body = {**place, "digest": now.digest, "of": [account.name for account in now.eligible]}
     shown = [e.body for e in context.entries(ASKED) if place.items() <= e.body.items()]
     if any(before["digest"] != now.digest or before["of"] != body["of"] for before in shown):
         raise NotReady(f"{what}: the question that this task shows is out of date", hint=AGAIN)
+    if now.cover.reasons:
+        body["no_mandate"] = list(now.cover.reasons)
     context.record(ASKED, {**body, "subject": now.subject})
     return now
 
@@ -157,7 +166,10 @@ def record_answer(context: Context, what: What, answer: Answer) -> Recorded:
 
 
 def require_approval(context: Context, what: What) -> None:
-    """Raise NotReady unless enough others said yes to exactly what is in force now; asks the ledger alone."""
+    """Raise NotReady unless enough others said yes to exactly what is in force now; asks the ledger alone.
+
+    For a sweep a standing mandate that covers its plan stands in for them, and its use is written down.
+    """
     context.require_open()
     if context.case.approvals is None:
         said = {"what": what, "said": "nobody approved: not required by the case file"}
@@ -168,9 +180,26 @@ def require_approval(context: Context, what: What) -> None:
         who = ", ".join(account.name for account in now.eligible) or "nobody whom the case names"
         raise NotReady(
             f"{what} is not approved: {len(now.given)} of {now.needed} said yes to {now.code}, which is in "
-            "force now, and still hold to it",
+            "force now, and still hold to it" + "".join(f"; {reason}" for reason in now.cover.reasons),
             hint=f"{AGAIN}; who may answer under Required Actions: {who}",
         )
+    if now.cover.issued:
+        _use_mandate(context, now, now.cover.issued)
+
+
+def _use_mandate(context: Context, now: Standing, used: Issued) -> None:
+    """Write down, once for a plan, under which mandate it is carried out and whose signatures that are."""
+    body = {
+        "what": now.what,
+        "mandate": used.mandate.id,
+        "mandate_digest": used.mandate.sha256_of_json(),
+        "signed_by": [list(one) for one in now.cover.signed_by],
+        "digest": now.digest,
+        "plan_digest": now.subject["plan_digest"],
+        "rows": dict(now.cover.rows),
+    }
+    moments = "/".join(at for _, at in now.cover.signed_by)
+    context.record(MANDATED, body, key=f"{now.what}/{used.mandate.id}/{now.digest}/{moments}")
 
 
 def accept_faults(context: Context) -> list[str]:
@@ -194,6 +223,7 @@ def _problem(context: Context, now: Standing, answer: Answer) -> str:
         "it was given to something else than what is in force now": answer.yes and answer.code != now.code,
         "it is older than the case allows": age >= timedelta(hours=rule.expires_hours),
         "it comes from the future": age < -CLOCKS_DIFFER,
+        (lacking := unfit(context, answer.name)): bool(lacking),
         "no reason was given": not answer.reason.strip(),
         f"the reason is longer than {LONGEST_REASON} characters": len(answer.reason) > LONGEST_REASON,
         "the reason holds signs that are no text": not _is_text(answer.reason),

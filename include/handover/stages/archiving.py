@@ -53,7 +53,7 @@ def prepare_archive(context: Context) -> None:
     with context.step("prepare-archive"):
         require_approval(context, "execute")
         proven_index(context)
-        require_gates(context)
+        require_gates(context, ahead=True)
         if archived_classes(context):
             begin(context)
 

@@ -13,6 +13,7 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import KeyUnavailable, NotReady, VaultCorrupt
 from handover.model.backup import ChunkReceipt, ObjectRef
 from handover.stages.context import Context
+from handover.stages.erasures import spent
 from handover.stages.facts import LEGAL_TIME, legal_day
 from handover.stages.tombstones import destroy_tombstones
 from handover.vault.keyring import KeyState
@@ -37,8 +38,8 @@ def backup_end(context: Context) -> dict[str, Any]:
         if not has_ended(context):
             _require_over(context)
             _end(context, _destroy(context))
-        if is_last_backup(context):
-            destroy_tombstones(context)
+        for one in spent(context):
+            destroy_tombstones(one.context(context))
         return dict(context.last(ENDED, STEP).body)
 
 
@@ -55,21 +56,6 @@ def _end(context: Context, destroyed: dict[str, Any]) -> None:
 def has_ended(context: Context) -> bool:
     """Say whether the backup's key and files are gone."""
     return bool(context.entries(ENDED))
-
-
-def is_last_backup(context: Context) -> bool:
-    """Say whether no backup is left that could bring erased rows back: of this case, or declared by it."""
-    start = f"{context.case.case}/"
-    alive = [
-        one
-        for one in context.keyring.list()
-        if one.purpose is Purpose.BACKUP
-        and one.state is KeyState.ACTIVE
-        and one.case.startswith(start)
-        and context.ledger.entries(context.case.case, one.case.removeprefix(start), ["chunk-backed-up"])
-    ]
-    declared = [one for one in context.case.stores if one.kind == "backup" and one.attestation is None]
-    return not alive and not declared
 
 
 def _require_over(context: Context) -> None:

@@ -29,6 +29,7 @@ from handover.model.destruction_facts import (
 from handover.model.disposal import DeclaredStore
 from handover.model.policy import Text
 from handover.stages.approval_standing import APPROVED, REQUESTED
+from handover.stages.approvals import MANDATED
 from handover.stages.archive_terms import keys_of
 from handover.stages.backup_end import DESTROYED, ENDED, backup_due
 from handover.stages.certificate_counts import Counts
@@ -213,7 +214,7 @@ def _dead(name: str, purpose: str, said: Mapping[str, Any], *, fails: bool) -> K
             "name": name,
             "purpose": purpose,
             "state": "unlinked" if unlinked else "destroyed",
-            "at": said["at"],
+            "at": datetime.fromisoformat(said["at"]).astimezone(LEGAL_TIME),
             "decryption_fails": fails,
             "copies": [KeyCopy(place=place, destroyed=False) for place in said["copies"]],
         }
@@ -255,10 +256,14 @@ def _involved(context: Context, on: date) -> Iterator[Involved]:
 
 
 def _approvers(context: Context, what: str) -> dict[str, str]:
-    """Return who said yes to what was in force when the source was opened, with the moment."""
+    """Return who said yes to what was in force when rows could go, or signed its mandate, and when."""
     opened = context.entries(OPENED)[0].seq
-    said = [e for e in context.entries(APPROVED) if e.body["what"] == what and e.seq < opened]
-    return {str(e.body["by"]): e.at for e in said if e.body["digest"] == said[-1].body["digest"]}
+    answers = context.entries(APPROVED, MANDATED)
+    about = [e for e in answers if e.body["what"] == what and e.seq < opened]
+    said = [e for e in about if e.body["digest"] == about[-1].body["digest"]]
+    if said and said[-1].kind == MANDATED:
+        return {str(name): str(at) for name, at in said[-1].body["signed_by"]}
+    return {str(e.body["by"]): e.at for e in said if e.kind == APPROVED}
 
 
 def _person(context: Context, part: Part, name: str, at: str) -> Involved:

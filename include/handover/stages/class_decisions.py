@@ -11,6 +11,7 @@ from handover.model.matter import RowClassRules
 from handover.model.plan import ClassRows, Plan
 from handover.model.stated import Hold
 from handover.stages.context import Context
+from handover.stages.facts import legal_day
 
 
 def class_decisions(context: Context, on: date) -> dict[str, Decision]:
@@ -18,7 +19,7 @@ def class_decisions(context: Context, on: date) -> dict[str, Decision]:
     case = context.case
     if not case.policy:
         return {}
-    packs = select(load_packs(context.settings.policies), case.policy, on)
+    packs = select(load_packs(context.settings.policies), case.policy, legal_day())
     rules = {one.row_class: one for one in case.matter.retention or ()}
     return {
         name: decide(
@@ -28,6 +29,7 @@ def class_decisions(context: Context, on: date) -> dict[str, Decision]:
                 on=on,
                 aml_obliged=case.matter.aml_obliged,
                 holds=holds_over(case, name),
+                deletion_duty=case.deletion_duty,
             ),
         )
         for name in dict.fromkeys(one.name for _, one in planned_classes(context.plan()))

@@ -180,7 +180,7 @@ def _clean(context: Context, source: Connection, begun: Begun, attempt: str) -> 
 def _require_space(context: Context, source: Connection, begun: Begun) -> None:
     """Raise Busy when the server's disk is known and too small; one out of sight is its owner's to watch."""
     folder = data_folder(context)
-    if folder is None:
+    if folder is None or not folder.is_dir():
         return
     needed = estimate_rewriting(source, begun.tables)
     if findings := check_rewrite_space(needed, free_space(folder)):

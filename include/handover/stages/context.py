@@ -193,8 +193,12 @@ def run_name(run_id: str) -> str:
 
 
 def open_context(settings: Settings, case_id: str, run_id: str, resolve: Resolver) -> Context:
-    """Open a run: read and validate the case, find its connections, open ledger, vault and keyring."""
-    case = load_case(settings.cases, case_id)
+    """Open a run of a case that is written down: read and validate it, and open what it works with."""
+    return open_case(settings, load_case(settings.cases, case_id), run_id, resolve)
+
+
+def open_case(settings: Settings, case: Case, run_id: str, resolve: Resolver) -> Context:
+    """Open a run of a case: find its connections, open ledger, vault and keyring."""
     keyring = Keyring.open(settings.keyring)
     ledger_url = settings.require("HANDOVER_LEDGER_URL")
     urls = [

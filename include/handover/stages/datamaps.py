@@ -18,10 +18,10 @@ def confirmed_datamap(context: Context, catalog: Catalog) -> DataMap | None:
     Raises DataMapInvalid when it is a proposal, or does not know a table or column of the source.
     """
     folder, case = context.settings.datamaps, context.case
-    path = map_path(folder, case.case)
+    path = map_path(folder, case.mapped_as)
     if not case.policy and not path.is_file():
         return None
-    datamap = require_confirmed(load_datamap(folder, case.case))
+    datamap = require_confirmed(load_datamap(folder, case.mapped_as))
     unknown = unmapped(datamap, catalog)
     if unknown:
         text = path.read_text(encoding="utf-8")
@@ -38,10 +38,10 @@ def planned_datamap(context: Context, plan: Plan) -> DataMap | None:
     """Return the data map with which a run was planned, if it was; raises DataMapInvalid for another."""
     if not plan.datamap_digest:
         return None
-    datamap = require_confirmed(load_datamap(context.settings.datamaps, context.case.case))
+    datamap = require_confirmed(load_datamap(context.settings.datamaps, context.case.mapped_as))
     if datamap.sha256_of_json() != plan.datamap_digest:
         raise DataMapInvalid(
-            f"data map {context.case.case}.yaml is not the one that the run was planned with",
+            f"data map {context.case.mapped_as}.yaml is not the one that the run was planned with",
             hint="put it back as it was; a changed map needs a new run, which is approved anew",
         )
     return datamap

@@ -37,6 +37,7 @@ from handover.stages.destruction_volumes import (
     Decisions,
     VolumeOfClass,
     declared_ledger,
+    needs_list,
     require_years,
     to_destroy,
     volumes_of_classes,
@@ -51,7 +52,7 @@ def make_destruction_list(context: Context) -> DestructionList | None:
     """Make the list, or leave the one that says the same; None where no accounting archive is destroyed."""
     with context.step(STEP):
         decisions = class_decisions(context, legal_day())
-        if not any(one.needs_list and one.rows for one in to_destroy(context, decisions)):
+        if not needs_list(context, decisions):
             context.record(NOT_NEEDED, {"plan_digest": context.plan().sha256_of_json()}, key=NOT_NEEDED)
             return None
         now = destruction_standing(context)
@@ -87,8 +88,7 @@ def destruction_list_faults(context: Context) -> list[str]:
     """Return why the destruction of accounting archives is not complete; nothing where none is destroyed."""
     if not context.entries("plan"):
         return []
-    wanted = to_destroy(context, class_decisions(context, legal_day()))
-    if not any(one.needs_list and one.rows for one in wanted):
+    if not needs_list(context, class_decisions(context, legal_day())):
         return []
     now = destruction_standing(context)
     return [f"destruction list: {line}" for line in (*now.faults, *(f"missing {m}" for m in now.missing))]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 
 from handover.classify.find import find
 from handover.errors import LedgerRefused
@@ -17,6 +17,7 @@ from handover.evidence.ledger import Entry
 from handover.law.facts import Facts, VerifiedFile
 from handover.model.destruction import ToDestroy, require_allowed, require_cleared, standing
 from handover.model.destruction_acts import ACTS, Act, Listed, Opinion, Supervised, kind_of
+from handover.model.destruction_list import OPINIONS, SUPERVISORS
 from handover.model.destruction_standing import Recorded, Standing
 from handover.model.matter import Document
 from handover.stages.approvals import PRIVATE
@@ -95,18 +96,31 @@ def with_destruction_list(context: Context, facts: Facts) -> Facts:
         return facts
     signed: list[tuple[str, str]] = [(one.role, one.name) for one in now.acts(Opinion) if one.agrees]
     signed += [(one.role, one.name) for one in now.acts(Supervised)]
+    return _on_file(facts, now.made.sha256, now.made.compiled_on, now.made.number, signed)
+
+
+def with_coming_list(facts: Facts, number: str) -> Facts:
+    """Return the facts as they will be once this run's list is made and everybody has signed it.
+
+    Nothing is let go by them: they tell which gates wait for that list alone.
+    """
+    everybody = [(role, role) for role in (*OPINIONS, *SUPERVISORS)]
+    return _on_file(facts, "0" * 64, facts.on, number, everybody)
+
+
+def _on_file(facts: Facts, sha256: str, on: date, number: str, signed: Sequence[tuple[str, str]]) -> Facts:
     document = Document(
         kind="destruction_list",
         file=JSON_NAME,
-        sha256=now.made.sha256,
-        date=now.made.compiled_on,
+        sha256=sha256,
+        date=on,
         expires="never",
         signatory="; ".join(name for _, name in signed) or None,
-        number=now.made.number,
+        number=number,
         clauses=tuple(role for role, _ in signed),
     )
-    verified = VerifiedFile(file=JSON_NAME, sha256=now.made.sha256)
     matter = facts.matter.model_copy(update={"documents": (*facts.matter.documents, document)})
+    verified = VerifiedFile(file=JSON_NAME, sha256=sha256)
     return facts.model_copy(update={"matter": matter, "verified": (*facts.verified, verified)})
 
 

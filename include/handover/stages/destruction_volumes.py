@@ -66,6 +66,11 @@ def to_destroy(context: Context, decisions: Decisions) -> list[ToDestroy]:
     ]
 
 
+def needs_list(context: Context, decisions: Decisions) -> bool:
+    """Say whether the plan destroys accounting archives."""
+    return any(one.needs_list and one.rows for one in to_destroy(context, decisions))
+
+
 def is_destroyed(one: ClassRows) -> bool:
     """Say whether rows of a class are to be nowhere afterwards."""
     return one.source == "erase" and one.target != "archive"

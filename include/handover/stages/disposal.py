@@ -7,7 +7,7 @@ the day. What nobody has judged stays as it is.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing
 
 from handover.crashpoints import CrashPoint, passing
@@ -26,6 +26,7 @@ from handover.stages.freezing import not_frozen
 from handover.stages.gates import Hearing, hear, require_gates
 from handover.stages.handover_signing import list_faults
 from handover.stages.hearings import sealed_generation, subject
+from handover.stages.held_rows import HeldRows, held_rows
 from handover.stages.proven import proven_index
 from handover.stages.quarantine import require_quarantine_over
 
@@ -75,11 +76,12 @@ def require_disposal(context: Context) -> BackupIndex:
     index = proven_index(context)
     if context.target:  # read back, beside a source that stood still
         require_approval(context, "accept")
-    else:
+    elif not context.case.is_daily:
         require_archive_verified(context)
-        if not is_open(context):  # afterwards the list says what was carried out
+        if not is_open(context):
             require_quarantine_over(context)
-            require_list_cleared(context)
+    if not context.target and not is_open(context):  # afterwards the list says what was carried out
+        require_list_cleared(context)
     if faults := [*list_faults(context), *not_frozen(context)]:
         raise NotReady(
             "the source cannot be disposed of yet:\n  " + "\n  ".join(faults),
@@ -105,7 +107,9 @@ def require_law(context: Context) -> None:
     hearing = hear(context, plan)
     hindered = [one.gate for one in hindrances(hearing.verdicts, "execution")]
     kept = kept_by_law(_classes(plan), _outcomes(hearing))
-    _record(context, plan, hearing, hindered, kept)
+    held = held_rows(context)
+    _record(context, plan, hearing, hindered, kept, held)
+    require_nothing_held(context, held)
     if lines := [f"gate {gate}" for gate in hindered] + kept:
         raise GateBlocked(
             "the law keeps rows at the source:\n  " + "\n  ".join(lines),
@@ -115,6 +119,18 @@ def require_law(context: Context) -> None:
         )
     if not is_open(context):  # afterwards pseudonyms would be counted
         require_gates(context)
+
+
+def require_nothing_held(context: Context, held: Sequence[HeldRows]) -> None:
+    """Raise GateBlocked naming hold, table and rows when any row that is to go is held."""
+    if held:
+        raise GateBlocked(
+            "legal holds keep rows that are to go:\n  " + "\n  ".join(one.line for one in held),
+            hint="`handover hold list` shows them; start a new run that leaves these rows, or have the holds "
+            "released by two persons",
+            gates=[],
+            holds=sorted({one.hold for one in held}),
+        )
 
 
 def kept_by_law(classes: Iterable[ClassRows], outcomes: Mapping[str, str | None]) -> list[str]:
@@ -131,7 +147,14 @@ def _outcomes(hearing: Hearing) -> dict[str, str | None]:
     return {one.name: one.outcome for one in hearing.facts.data.row_classes or ()}
 
 
-def _record(context: Context, plan: Plan, hearing: Hearing, hindered: list[str], kept: list[str]) -> None:
+def _record(
+    context: Context,
+    plan: Plan,
+    hearing: Hearing,
+    hindered: list[str],
+    kept: list[str],
+    held: Sequence[HeldRows],
+) -> None:
     outcomes = _outcomes(hearing)
     names = sorted({one.name for one in _classes(plan) if one.source in GOING})
     context.record(
@@ -143,6 +166,7 @@ def _record(context: Context, plan: Plan, hearing: Hearing, hindered: list[str],
             "outcomes": [[name, outcomes.get(name) or "not known"] for name in names],
             "hindered": hindered,
             "kept": kept,
+            "held": [[one.hold, one.table, one.rows] for one in held],
         },
     )
 

@@ -8,9 +8,8 @@ case from being complete.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import closing
 from dataclasses import dataclass, field
-from datetime import date
 from typing import Any
 
 from handover.codec.rows import fields, split_rows
@@ -21,19 +20,24 @@ from handover.postgres.erasing.engine import erase
 from handover.postgres.erasing.method import choose
 from handover.postgres.erasing.request import Approved, Pace, Request, Unit
 from handover.postgres.erasing.rights import require_rights
+from handover.postgres.erasing.room import bytes_beside, require_room
 from handover.postgres.erasing.shares import read_shares
+from handover.postgres.erasing.staging import has_stored_key
 from handover.postgres.references import Graph
 from handover.postgres.referring import read_graph
 from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors
 from handover.stages.classed_rows import ClassedRows
+from handover.stages.clean_residue import data_folder
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
-from handover.stages.disposal import is_open, require_law, require_open
-from handover.stages.facts import legal_day, person_tables
+from handover.stages.disposal import is_open, require_open
+from handover.stages.estimating import free_space
+from handover.stages.facts import person_tables
 from handover.stages.freezing import through_freeze
-from handover.stages.hold_epoch import ERASED, ERASING_PLANNED, held
+from handover.stages.hold_epoch import ERASED, ERASING_PLANNED
 from handover.stages.narrowing import Narrowing
 from handover.stages.scoping import EVERYTHING
+from handover.stages.under_law import UnderLaw
 
 STEP = "erase-here"
 
@@ -42,7 +46,7 @@ def erase_here(context: Context) -> int:
     """Erase what the plan lets go; returns the rows that are gone by this run.
 
     Safe to repeat: rows that stayed are looked at again. Raises ScopeChanged when something else would go,
-    GateBlocked when the law keeps rows by then, Busy when a lock was not to be had.
+    GateBlocked when the law keeps rows by then, Busy when a lock or the disk's space was not to be had.
     """
     if not context.disposes or not (going := rows_going(context.plan())):
         return 0
@@ -56,6 +60,7 @@ def erase_here(context: Context) -> int:
             closing(connect(context.source)) as reader,
         ):
             work = _Work.of(context, index, source, reader)
+            _require_room(work, sum(going.values()))
             methods = _settle_methods(context, work, going)
             emptied = frozenset(label for label, method in methods.items() if method != "delete")
             erased = erase(source, work.request(emptied, lambda rows: progress.add(rows, 0)))
@@ -90,7 +95,7 @@ def _table_faults(label: str, planned: int, found: dict[str, Any] | None) -> lis
     if found is None or found["asked"] != planned:
         asked = found["asked"] if found else 0
         return [f"{label}: {planned} rows were to be erased, the backup has {asked} of them"]
-    if found["deleted"] == planned:
+    if found["deleted"] == planned and not found["stayed"]:
         return []
     stayed = {one["why"]: one for one in found["stayed"]}
     rows = {why: stayed[why]["rows"] if why in stayed else 0 for why in ("differs", "needed")}
@@ -116,6 +121,13 @@ def _going(table: TableScope) -> int:
     return sum(one.rows for one in table.classes if one.source == "erase")
 
 
+def _require_room(work: _Work, rows: int) -> None:
+    """Raise Busy when the server's disk is known and too small; one out of sight is its owner's to watch."""
+    folder = data_folder(work.context)
+    if folder is not None and folder.is_dir():
+        require_room(bytes_beside(work.source, work.tables, rows), free_space(folder))
+
+
 def _settle_methods(context: Context, work: _Work, going: dict[str, int]) -> dict[str, str]:
     """Choose, once for the run, how rows of each table go, and write it down before any does."""
     if not context.entries(ERASING_PLANNED):
@@ -127,23 +139,6 @@ def _settle_methods(context: Context, work: _Work, going: dict[str, int]) -> dic
         context.record(ERASING_PLANNED, {"tables": tables}, key=STEP)
     chosen = context.last(ERASING_PLANNED, STEP).body["tables"]
     return {str(one["table"]): str(one["method"]) for one in chosen}
-
-
-@dataclass
-class _Holding:
-    """Asks the law again whenever a hold may have come, or another day."""
-
-    context: Context
-    judged: tuple[int, date] | None = None
-
-    @contextmanager
-    def enter(self) -> Iterator[Callable[[], None]]:
-        with held(self.context) as epoch:
-            now = (epoch.number, legal_day())
-            if self.judged != now:
-                require_law(self.context)
-                self.judged = now
-            yield epoch.require
 
 
 @dataclass(frozen=True)
@@ -184,7 +179,7 @@ class _Work:
             roots=self._roots(),
             units=tuple(Unit(table, self._rows(table)) for table in self.tables),
             approved={t.table: Approved(_going(t), t.total) for t in (scope.tables if scope else ())},
-            holding=_Holding(self.context).enter,
+            holding=UnderLaw(self.context).enter,
             honour_stop=self.context.honour_stop,
             token=self._token,
             pace=Pace(
@@ -217,12 +212,12 @@ class _Work:
         return frozenset(mine & persons or mine - children)
 
     def _rows(self, table: TablePlan) -> Iterator[bytes]:
-        """Yield the backed-up rows of a table that are of a class to be erased."""
+        """Yield the backed-up rows of a table that are of a class to be erased, as the engine wants them."""
         classed = ClassedRows(self.context, self.index, self.reader)
         names = [one.name for one in classed.classes(table) if one.source == "erase"]
         for found in classed.of(table):
-            for name in names:
-                yield from split_rows(found.get(name, b""), table.format)
+            for rows in (found.get(name, b"") for name in names):
+                yield from [rows] if has_stored_key(table) else split_rows(rows, table.format)
 
     def _token(self, table: TablePlan, key: bytes) -> str:
         return Narrowing(table, self.context.evidence_key).name(tuple(fields(key, table.format)))

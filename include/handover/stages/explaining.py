@@ -49,7 +49,7 @@ class _Person:
 
 def explain(context: Context, key: Sequence[str], table: str | None = None) -> dict[str, Any]:
     """Return what the case means for one person; raises NotReady when the source has nobody by this key."""
-    person, path = _person_table(load_datamap(context.settings.datamaps, context.case.case), table)
+    person, path = _person_table(load_datamap(context.settings.datamaps, context.case.mapped_as), table)
     if len(key) != len(path.by) or any(not 0 < len(part) <= LONGEST_KEY for part in key):
         raise CaseInvalid(
             f"--subject needs a value for each of {', '.join(path.by)} of {person.table.label}",

@@ -64,6 +64,11 @@ def legal_day() -> date:
     return datetime.now(UTC).astimezone(LEGAL_TIME).date()
 
 
+def judged_on(case: Case) -> date:
+    """Return the day on which the law is asked about a case's rows."""
+    return case.as_of or legal_day()
+
+
 def count_facts(
     context: Context,
     connection: Connection,
@@ -278,6 +283,7 @@ def _row_classes(
                 on=on,
                 aml_obliged=matter.aml_obliged,
                 holds=holds,
+                deletion_duty=case.deletion_duty,
             )
             outcome = decide(packs, question).outcome
             planned: list[Planned] = [] if one.target == "nothing" else [one.target]

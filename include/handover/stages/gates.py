@@ -26,15 +26,18 @@ from handover.model.plan import Plan
 from handover.model.policy import Pack
 from handover.postgres.session import database_errors
 from handover.settings import Settings
+from handover.stages.class_decisions import class_decisions
 from handover.stages.consents import consents_of
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
-from handover.stages.destruction_signing import with_destruction_list
+from handover.stages.destruction_signing import with_coming_list, with_destruction_list
+from handover.stages.destruction_volumes import declared_ledger, needs_list
 from handover.stages.documents import read_document
 from handover.stages.entity_certificates import with_entity_certificates
-from handover.stages.facts import count_facts, data_facts, legal_day, person_tables
+from handover.stages.facts import count_facts, data_facts, judged_on, legal_day, person_tables
 from handover.stages.handover_entries import with_handover
 from handover.stages.hearings import JUDGED, NOT_JUDGED, has_passed, sealed_generation, subject
+from handover.stages.notice_results import cover_notices, with_notices
 from handover.stages.reading import begin_snapshot, scoped_session
 from handover.stages.refusal import in_matter, refused
 
@@ -75,12 +78,12 @@ def policy_digests(case: Case, settings: Settings, on: date) -> dict[str, str]:
 def judge(context: Context, step: Step) -> tuple[Verdict, ...]:
     """Ask all gates about the run as it was planned; raises GateBlocked that names each one in the way."""
     with context.step("gates"):
-        return _judge(context, step)
+        return _judge(context, step, ahead=step == "execution")
 
 
-def require_gates(context: Context) -> None:
+def require_gates(context: Context, *, ahead: bool = False) -> None:
     """Ask the gates of execution again, with persons and consents counted in the source as it is now."""
-    _judge(context, "execution")
+    _judge(context, "execution", ahead=ahead)
 
 
 def gate_faults(context: Context) -> list[str]:
@@ -88,7 +91,7 @@ def gate_faults(context: Context) -> list[str]:
     if not context.entries("plan"):
         return []
     if not context.case.policy:
-        _judge(context, "closing")
+        _judge(context, "closing", ahead=False)
         return []
     lines = [] if has_passed(context) else ["the gates were not passed before execution"]
     try:
@@ -119,15 +122,16 @@ def assessment(context: Context, hearing: Hearing) -> str:
     return impact_assessment(context.case.case, hearing.facts, classes, hearing.verdicts, hearing.packs)
 
 
-def hear(context: Context, plan: Plan) -> Hearing:
-    """Ask all gates and record nothing.
+def hear(context: Context, plan: Plan, *, ahead: bool = False) -> Hearing:
+    """Ask all gates and record nothing; ``ahead``: long before anything goes, so that gates which wait for
+    this run's own destruction list alone do not hinder yet.
 
     Raises CaseInvalid for what the matter names and nobody has, PolicyInvalid or DataMapInvalid when packs or
     data map are not those of the plan.
     """
-    case, on = context.case, legal_day()
+    case, on = context.case, judged_on(context.case)
     every = load_packs(context.settings.policies)
-    packs = select(every, case.policy, on)
+    packs = select(every, case.policy, legal_day())  # the law is today's, on whatever day it is asked
     _refuse_other_packs(plan, packs)
     datamap = _datamap(context, plan)
     classes = {one.name for one in case.classes}
@@ -143,9 +147,21 @@ def hear(context: Context, plan: Plan) -> Hearing:
         verified=verified,
     )
     facts = with_destruction_list(context, with_handover(context, facts))
-    facts = with_entity_certificates(context, facts)
+    facts = with_notices(context, with_entity_certificates(context, facts))
     newer = newer_packs({case.case: case.policy}, every, on)
-    return Hearing(facts, packs, datamap, evaluate(packs, facts), newer)
+    coming = _with_own_list(context, facts) if ahead else None
+    return Hearing(facts, packs, datamap, evaluate(packs, facts, coming), newer)
+
+
+def _with_own_list(context: Context, facts: Facts) -> Facts | None:
+    """Return the facts with the list that this run will make; None where it makes none.
+
+    The list is made after the backup, and nothing is disposed of before all opinions on it are given.
+    """
+    case = context.case
+    if case.kind != "deregistration" or not needs_list(context, class_decisions(context, facts.on)):
+        return None
+    return with_coming_list(facts, declared_ledger(context).number)
 
 
 def _verified(
@@ -177,12 +193,13 @@ def _datamap(context: Context, plan: Plan) -> DataMap:
     return datamap
 
 
-def _judge(context: Context, step: Step) -> tuple[Verdict, ...]:
+def _judge(context: Context, step: Step, *, ahead: bool) -> tuple[Verdict, ...]:
     if not context.case.policy:
         context.record(NOT_JUDGED, {"reason": "the case names no policy"}, key=NOT_JUDGED)
         return ()
     plan, generation = context.plan(), sealed_generation(context)
-    hearing = hear(context, _of_today(context, plan) if generation else plan)
+    cover_notices(context, plan)
+    hearing = hear(context, _of_today(context, plan) if generation else plan, ahead=ahead)
     if found := _record(context, step, hearing, subject(plan, generation)):
         raise GateBlocked(
             f"{len(found)} gates do not let the {step} happen:\n  " + "\n  ".join(map(_line, found)),

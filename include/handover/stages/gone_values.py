@@ -24,18 +24,19 @@ from handover.model.plan import TablePlan
 from handover.postgres.copying import cut_by_size, read_rows
 from handover.postgres.session import Connection, database_errors, qualified
 from handover.pseudonymise.deciding import REDACT
-from handover.risk.in_bytes import BytesSearch
 from handover.risk.raw_values import KINDS, RawValues, canonical
+from handover.risk.sieved_bytes import SievedBytesSearch
+from handover.risk.sieved_values import SievedValues
 from handover.stages.absence import Cell, exceptions
 from handover.stages.classed_rows import ClassedRows
-from handover.stages.raw_rows import RawRows, Sought, Taken, sought
+from handover.stages.raw_rows import RawRows, Sought, Taken
 from handover.stages.raw_search import MOST_VALUES
 
 _TEXTS = frozenset(("free_text", "json"))
-Find = BytesSearch
+Find = SievedBytesSearch
 
 
-class _Alone(RawValues):
+class _Alone(SievedValues):
     """Raw values but those that people who stay hold as well."""
 
     def __init__(self, key: bytes, part: tuple[int, int], shared: frozenset[bytes]) -> None:
@@ -75,12 +76,23 @@ class GoneValues:
 
     @cached_property
     def sought(self) -> Sought:
-        """Return where to read what is looked for, and how much that is at most."""
-        columns: dict[str, tuple[MaskedColumn, ...]] = {}
-        for plan in self.rows.tables():
-            found = {one.column: one for row_class in self._going(plan) for one in self._of(plan, row_class)}
-            columns[plan.id] = tuple(found.values())
-        return sought(self.rows.index, self._raw_rows, columns, {})
+        """Return where to read what is looked for, and how much that is as the plan counted rows."""
+        scope = self.rows.index.plan.scope
+        counted = {
+            (one.table, c.name): c.rows for one in (scope.tables if scope else ()) for c in one.classes
+        }
+        columns = {
+            (self.rows.table(plan).label, row_class.name): len(self._of(plan, row_class))
+            for plan in self.rows.tables()
+            for row_class in self._going(plan)
+        }
+        values = sum(counted.get(place, 0) * many for place, many in columns.items())
+        # In a living company what rows that stay hold as well is theirs, wherever else it is mentioned.
+        alone = self._alone if self.rows.context.case.is_daily else None
+        return Sought(self._raw_rows, values, persons=0, alone=alone)
+
+    def _alone(self, values: RawValues, key: bytes, part: tuple[int, int]) -> RawValues:
+        return _Alone(key, part, self._shared(values))
 
     def _raw_rows(self) -> Iterator[RawRows]:
         for plan in self.rows.tables():
@@ -113,6 +125,8 @@ class GoneValues:
     def attributed(self) -> Attributed:
         """Return which cells of the source tell of people who stay."""
         index = self.rows.index
+        if self.rows.context.case.is_daily:  # of a living company all is there to stay but what went
+            return Attributed(frozenset(self._told()))
         here = [one.model_copy(update={"masked": one.masked_here}) for one in index.plan.tables]
         plan = index.plan.model_copy(update={"tables": tuple(here)})
         known = exceptions(index.model_copy(update={"plan": plan}), self.datamap)
@@ -125,6 +139,14 @@ class GoneValues:
         }
         found = {cell for cell in known.clear if cell[:2] in staying} | known.alike | of_masked
         return Attributed(frozenset(found))
+
+    def _told(self) -> Iterator[Cell]:
+        """Yield the columns of the source of which the data map says that they hold values of one person."""
+        for dataset in self.datamap.datasets:
+            for one in (dataset.table, *dataset.partitions):
+                for name, entry in dataset.columns.items():
+                    if entry.kind in KINDS:
+                        yield one.schema_name, one.name, name
 
     def _staying(self) -> dict[tuple[str, str], TablePlan]:
         """Return the tables of which rows stay: of a class that does not go wholly, or out of scope."""
@@ -144,8 +166,9 @@ class GoneValues:
         key = secrets.token_bytes(32)
         for number in range(parts):
             part = (number, parts)
-            shared = self._shared(self._values(RawValues(key, part), part, key))
-            yield BytesSearch(self._values(_Alone(key, part, shared), part, key))
+            alone = _Alone(key, part, self._shared(self._values(RawValues(key, part), part, key)))
+            self._values(alone, part, key)
+            yield SievedBytesSearch(alone)
 
     def _values(self, values: RawValues, part: tuple[int, int], key: bytes) -> RawValues:
         taken = Taken(key, part, (1, 1))

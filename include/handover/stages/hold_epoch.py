@@ -1,7 +1,7 @@
 """The epoch of holds: no hold is added while rows go, and whatever goes later goes under all holds so far.
 
-Whoever erases holds the epoch in share mode from asking the law until COMMIT. Adding a hold takes it alone:
-it waits for the batch that is under way, and no batch begins meanwhile that has not asked again.
+Whoever erases or masks holds the epoch in share mode from asking the law until COMMIT. Adding a hold takes
+it alone: it waits for the batch that is under way, and no batch begins meanwhile that has not asked again.
 """
 
 from __future__ import annotations
@@ -17,11 +17,15 @@ from handover.stages.context import Context
 
 RAISED = "hold-epoch-raised"
 ERASING_PLANNED, ERASED = "erasing-planned", "erased"
+CHUNK_MASKED, MASKED = "chunk-masked-here", "masked-here"
+# What says that rows of a run began to go or to lose their identities, and what that all of them did.
+_TAKING = {ERASED: (ERASING_PLANNED, ERASED), MASKED: (CHUNK_MASKED, MASKED)}
 # Keeps these locks apart from the ledger's own in its database.
 _LOCK_CLASS = 0x401D
 _SHARED = "SELECT pg_advisory_xact_lock_shared(%s, hashtext(%s))"
 _ALONE = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
 # When a hold came: before the first batch of any run of the case, between batches, or after the last one.
+# Of a run that both erases and masks only what has begun counts.
 Moment = Literal["before", "during", "after"]
 
 
@@ -72,10 +76,16 @@ def epoch(context: Context) -> int:
 
 
 def _moment(context: Context) -> Moment:
-    found = context.ledger.entries(context.case.case, kinds=[ERASING_PLANNED, ERASED])
-    if not found:
+    began: set[tuple[str, str]] = set()
+    ended: set[tuple[str, str]] = set()
+    for end, kinds in _TAKING.items():
+        for entry in context.ledger.entries(context.case.case, kinds=kinds):
+            began.add((end, entry.run))
+            if entry.kind == end:
+                ended.add((end, entry.run))
+    if not began:
         return "before"
-    return "after" if {e.run for e in found} == {e.run for e in found if e.kind == ERASED} else "during"
+    return "after" if began == ended else "during"
 
 
 @contextmanager

@@ -159,7 +159,10 @@ def servers(context: Context) -> tuple[Server, Server, Server]:
 def dump_definitions(context: Context, url: str, snapshot: str | None = None) -> bytes:
     """Return an archive of the definitions that the case moves, as they are in a database."""
     case = context.case
-    return dump_schema(context.programs, url, case.source.schemas, snapshot, case.acknowledge)
+    alone = case.scope is not None and case.scope.along is not None  # what their rows need stays behind
+    return dump_schema(
+        context.programs, url, case.source.schemas, snapshot, case.acknowledge, foreign_keys=not alone
+    )
 
 
 def schema_entries(context: Context, archive: bytes) -> list[SchemaEntry]:

@@ -25,6 +25,7 @@ from handover.stages.custody import SealedArchive, custody, wanted_as
 from handover.stages.destruction_signing import require_destruction_cleared
 from handover.stages.facts import legal_day
 from handover.stages.hold_epoch import held
+from handover.stages.holds import open_holds
 from handover.stages.two_persons import Request
 from handover.vault.keyring import Destruction, KeyState
 
@@ -108,33 +109,49 @@ def require_destroyable(
     archive: SealedArchive, term: TermKeys, on: date, *, identifying_only: bool
 ) -> Decision:
     """Return what the law says of the class today; raises NotReady naming all that keeps it."""
-    decision = class_decisions(archive.context, on).get(term.term.row_class)
+    decision, keeps = kept_by(archive.context, term, on, identifying_only=identifying_only)
+    if keeps:
+        raise NotReady(
+            f"term {term.number}, class {term.term.row_class}, is kept by " + "; ".join(dict.fromkeys(keeps)),
+            hint="who is named for a hold releases it (`handover hold`: two persons); a date is waited for",
+            keeps=keeps,
+        )
+    if not (identifying_only and decision.outcome == "split"):
+        require_list(archive, term, decision)
+    return decision
+
+
+def kept_by(
+    context: Context, term: TermKeys, on: date, *, identifying_only: bool
+) -> tuple[Decision, list[str]]:
+    """Return what the law says of a term's class on a day, and all that keeps it, but for a missing list.
+
+    A hold of the ledger keeps every term: whose rows lie in a sealed file, nobody can tell.
+    """
+    decision = class_decisions(context, on).get(term.term.row_class)
     if decision is None:
         raise NotReady(
             f"nobody can say whether class {term.term.row_class} may go: the case names no policy",
             hint="nothing is destroyed without a rule",
         )
-    # What no minimum needs may go before its skeleton.
-    is_split = identifying_only and decision.outcome == "split"
     keeps = [f"an open matter: {kind}" for kind in decision.open_holds]
+    keeps += [f"a legal hold: {one.id} on {one.name}" for one in open_holds(context, on)]
     keeps += [f"a doubt: {doubt}" for doubt in decision.doubts]
-    if not is_split:
+    # What no minimum needs may go before its skeleton.
+    if not (identifying_only and decision.outcome == "split"):
         if decision.outcome not in FREE:
             keeps.append(f"its retention decision is {decision.outcome}")
-        if day := max(filter(None, (term.term.destroy_from, decision.free_from)), default=None):
+        if day := free_from(term, decision):
             keeps += [f"its period: it may go from {day}"] if on < day else []
-    if keeps:
-        raise NotReady(
-            f"term {term.number}, class {term.term.row_class}, is kept by " + "; ".join(dict.fromkeys(keeps)),
-            hint="a hold is released in the case file by whom it names; a date is waited for",
-            keeps=keeps,
-        )
-    if not is_split:
-        _require_list(archive, term, decision)
-    return decision
+    return decision, keeps
 
 
-def _require_list(archive: SealedArchive, term: TermKeys, decision: Decision) -> None:
+def free_from(term: TermKeys, decision: Decision) -> date | None:
+    """Return the first day on which a term may go: the later of what was sealed and what the law says now."""
+    return max(filter(None, (term.term.destroy_from, decision.free_from)), default=None)
+
+
+def require_list(archive: SealedArchive, term: TermKeys, decision: Decision) -> None:
     """Raise NotReady unless accounting rows stand on a list that may be executed today (ACC-18, ACC-19)."""
     needs_list = LIST_BEFORE in decision.before_destruction
     labels = {table.number: table.label for table in archive.index.tables}

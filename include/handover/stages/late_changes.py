@@ -36,7 +36,8 @@ from handover.stages.inventory import servers
 from handover.stages.loading import Destination
 from handover.stages.narrowing import Narrowing
 from handover.stages.reading import begin_snapshot, kept_keys, scoped_session
-from handover.stages.scoping import Scoping, differences, prepare
+from handover.stages.scope_changes import differences
+from handover.stages.scoping import Scoping, prepare
 from handover.stages.units import OBJECTS, SCOPE, unit_of
 
 STEP = "recheck"

@@ -1,8 +1,8 @@
 """Pseudonymising in place: rows of the source that may stay without identities get pseudonyms where they lie.
 
 The unit of work is a chunk of the backup. Its receipt, its rows and what came of them are one transaction at
-the source; the ledger hears of it afterwards. Rows that changed or went since the backup stay as they are,
-are named by token, and keep the case from being complete.
+the source, while the epoch of holds stands still and under the law as it is then; the ledger hears it next.
+Rows that changed or went since the backup stay as they are, are named by token, and keep the case incomplete.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from psycopg import sql
@@ -31,17 +32,23 @@ from handover.stages.backup import read_index
 from handover.stages.context import Context
 from handover.stages.disposal import is_open, require_open
 from handover.stages.freezing import through_freeze
+from handover.stages.hold_epoch import CHUNK_MASKED, MASKED
 from handover.stages.loading import read_chunk
 from handover.stages.narrowing import Narrowing
 from handover.stages.pseudonyms import mask_of
+from handover.stages.under_law import UnderLaw
 from handover.stages.units import unit_of
 
 STEP = "mask-here"
-MASKED_HERE, SEEN, SUMMARY = "chunk-masked-here", "masked-here-read", "masked-here"
+SEEN, SUMMARY = "masked-here-read", MASKED
+_LOCK_LIMIT = sql.SQL("SET LOCAL lock_timeout = {}")
 
 
 def mask_here_lane(context: Context, number: int) -> int:
-    """Mask the source's rows of one lane; returns how many were. Safe to repeat: no chunk is masked twice."""
+    """Mask the source's rows of one lane; returns how many were. Safe to repeat: no chunk is masked twice.
+
+    Raises GateBlocked when the law keeps rows by then; chunks masked before stay so.
+    """
     groups = _groups(context.plan().lanes[number].groups, context)
     if not groups:
         return 0
@@ -118,9 +125,8 @@ def mask_here_faults(context: Context) -> list[str]:
     missing = sum(unit not in recorded for unit in chunks)
     unseen = sum(unit_of(group) not in looks for group in groups)
     lines = [f"pseudonymised at the source: {missing} of {len(chunks)} chunks are not"] if missing else []
-    lines += (
-        [f"pseudonymised at the source: {unseen} of {len(groups)} parts not read again"] if unseen else []
-    )
+    if unseen:
+        lines.append(f"pseudonymised at the source: {unseen} of {len(groups)} parts not read again")
     lines += [
         f"{body['table']}: not pseudonymised at the source: {body['differing']} rows that differ from the "
         f"backup, {body['gone']} that are gone"
@@ -139,7 +145,7 @@ def _groups(groups: Iterable[Group], context: Context) -> list[Group]:
 
 
 def _recorded(context: Context) -> dict[str, dict[str, Any]]:
-    return {str(entry.body["unit"]): dict(entry.body) for entry in context.entries(MASKED_HERE)}
+    return {str(entry.body["unit"]): dict(entry.body) for entry in context.entries(CHUNK_MASKED)}
 
 
 def _refuse(differences: list[str]) -> None:
@@ -161,15 +167,21 @@ class _Masking:
     source: Connection
     progress: Meter
 
+    @cached_property
+    def law(self) -> UnderLaw:
+        """What keeps holds from being added while a chunk is masked; it asks the law for the first one."""
+        return UnderLaw(self.context)
+
     def mask(self, group: Group, done: dict[str, dict[str, Any]]) -> int:
         """Mask the chunks of a group that are not yet; returns its masked rows."""
         table, masked = self.index.plan.table(group.table), 0
         work = mask_of(self.context, table.columns, table.masked_here)
         for receipt in self.index.of(group):
             self.context.honour_stop()
-            outcome = done.get(receipt.unit) or self._mask_chunk(table, receipt, work)
-            passing(CrashPoint.MASKED_HERE_UNRECORDED)
-            self._record(receipt, outcome)
+            if outcome := done.get(receipt.unit):
+                self._record(receipt, outcome)
+            else:
+                outcome = self._mask_chunk(table, receipt, work)
             masked += int(outcome["masked"])
             self.progress.add(receipt.rows, receipt.bytes)
         return masked
@@ -177,17 +189,20 @@ class _Masking:
     def _mask_chunk(self, table: TablePlan, receipt: ChunkReceipt, work: TableMask) -> dict[str, Any]:
         run, unit, doing = self.context.run, receipt.unit, f"{STEP}: chunk {receipt.unit} of {table.label}"
         raw = read_chunk(self.context, self.index, receipt)
-        with (
-            database_errors(doing),
-            once(self.source, run, STEP, unit, receipt.rows, receipt.digest) as todo,
-        ):
-            if not todo:  # somebody else was faster
-                return outcomes(self.source, run, STEP)[unit]
-            limit = sql.Literal(f"{LOCK_SECONDS}s")
-            self.source.execute(sql.SQL("SET LOCAL lock_timeout = {}").format(limit))
-            outcome = self._apply(table, raw, work)
-            keep_outcome(self.source, run, STEP, unit, outcome)
-            passing(CrashPoint.MASKED_HERE_UNCOMMITTED)
+        with self.law.enter() as require_held:
+            with (
+                database_errors(doing),
+                once(self.source, run, STEP, unit, receipt.rows, receipt.digest) as due,
+            ):
+                if due:
+                    self.source.execute(_LOCK_LIMIT.format(sql.Literal(f"{LOCK_SECONDS}s")))
+                    outcome = self._apply(table, raw, work)
+                    keep_outcome(self.source, run, STEP, unit, outcome)
+                    passing(CrashPoint.MASKED_HERE_UNCOMMITTED)
+                    require_held()
+                else:  # somebody else was faster
+                    outcome = outcomes(self.source, run, STEP)[unit]
+            self._record(receipt, outcome)  # before a hold can come, which says whether chunks were masked
         return outcome
 
     def _apply(self, table: TablePlan, raw: bytes, work: TableMask) -> dict[str, Any]:
@@ -203,8 +218,9 @@ class _Masking:
             applied = rows.apply()
         lines: list[str] = []
         if applied.differing or applied.gone:
-            narrowing = Narrowing(table, self.context.evidence_key)
-            lines = narrowing.lines(iter(rows.unlike()), iter(rows.present()))
+            lines = Narrowing(table, self.context.evidence_key).lines(
+                iter(rows.unlike()), iter(rows.present())
+            )
         return {
             "table": table.label,
             "masked": applied.masked,
@@ -217,9 +233,10 @@ class _Masking:
         }
 
     def _record(self, receipt: ChunkReceipt, outcome: dict[str, Any]) -> None:
-        generation = self.index.state.generation
-        body = {"generation": generation, "unit": receipt.unit, "rows": receipt.rows, **outcome}
-        self.context.record(MASKED_HERE, body, key=f"{STEP}/g{generation}/{receipt.unit}")
+        passing(CrashPoint.MASKED_HERE_UNRECORDED)
+        number, unit = self.index.state.generation, receipt.unit
+        body = {"generation": number, "unit": unit, "rows": receipt.rows, **outcome}
+        self.context.record(CHUNK_MASKED, body, key=f"{STEP}/g{number}/{unit}")
 
     def look(self, group: Group) -> tuple[int, list[str]]:
         """Look at the rows of a group; returns those with pseudonyms, and a line for each difference."""

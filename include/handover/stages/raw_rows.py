@@ -23,8 +23,10 @@ from handover.model.masking import MaskedColumn
 from handover.model.plan import TablePlan
 from handover.pseudonymise.deciding import REDACT
 from handover.pseudonymise.literals import is_at, is_document, literals
+from handover.risk.pairs import Pairs
 from handover.risk.persons import Person
 from handover.risk.raw_values import KINDS, RawValues
+from handover.risk.sieved_values import SievedValues
 from handover.stages.context import Context
 from handover.stages.loading import read_chunk
 
@@ -49,11 +51,29 @@ class RawRows:
 
 @dataclass(frozen=True)
 class Sought:
-    """Where to read what is looked for; at most so many values, and persons, are in these rows."""
+    """Where to read what is looked for; at most so many values, and persons, are in these rows.
+
+    ``alone``: given all values of a part, an empty set that takes only those which nobody else may hold.
+    """
 
     rows: Callable[[], Iterable[RawRows]]
     values: int
     persons: int
+    alone: Callable[[RawValues, bytes, Part], RawValues] | None = None
+
+    def taken(self, key: bytes, values: Part, persons: Part) -> Taken:
+        """Return what one pass looks for."""
+        found = self._filled(Taken(key, values, persons))
+        if self.alone is None:
+            return found
+        left = Taken(key, values, persons)
+        left.values = self.alone(found.values, key, values)
+        return self._filled(left)
+
+    def _filled(self, taken: Taken) -> Taken:
+        for rows in self.rows():
+            taken.take(rows)
+        return taken
 
 
 class Taken:
@@ -63,8 +83,8 @@ class Taken:
     """
 
     def __init__(self, key: bytes, values: Part, persons: Part) -> None:
-        self.values = RawValues(key, values)
-        self.persons: list[Person] = []
+        self.values: RawValues = SievedValues(key, values)
+        self.persons = Pairs()
         self._values, self._persons, self._seen = values, persons, 0
 
     def take(self, rows: RawRows) -> None:
@@ -76,10 +96,10 @@ class Taken:
                     self.values.add(kind, found)
             elif one.kind in KINDS:
                 self.values.add(one.kind, _different(values_of(table[one.column])))
-        for person in _persons(rows, table) if self._persons[0] < self._persons[1] else ():
-            if self._seen % self._persons[1] == self._persons[0]:
-                self.persons.append(person)
-            self._seen += 1
+        if self._persons[0] < self._persons[1]:
+            persons = list(_persons(rows, table))
+            self.persons.add(persons[(self._persons[0] - self._seen) % self._persons[1] :: self._persons[1]])
+            self._seen += len(persons)
 
 
 def _different(values: pa.Array) -> list[str | None]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -21,13 +21,12 @@ from handover.postgres.membership import (
     search_database,
 )
 from handover.postgres.session import connect, database_errors
-from handover.risk.persons import Persons
 from handover.risk.searching import Search
 from handover.stages.context import Context
 from handover.stages.raw_rows import Sought, Taken
 
-# Held at once: a value takes 100 bytes of memory, a person two kilobytes with the search for them.
-MOST_VALUES, MOST_PERSONS = 2_000_000, 100_000
+# Held at once: a value takes 100 bytes of memory, a person 250 with the search for them.
+MOST_VALUES, MOST_PERSONS = 2_000_000, 300_000
 
 
 @dataclass
@@ -92,26 +91,36 @@ def search_for(
 
     ``excepted``: cells that may hold one. ``most``: values and persons that are held at once.
     """
-    parts = max(1, -(-sought.values // most[0])), max(1, -(-sought.persons // most[1]))
-    outcome, key = Outcome(max(parts)), secrets.token_bytes(32)
 
     def between(read: int) -> None:
         context.honour_stop()
         if progress:
             progress.add(0, read)
 
+    return search_place(url, sought, context.evidence_key, excepted, between, most)
+
+
+def search_place(
+    url: str,
+    sought: Sought,
+    evidence_key: bytes,
+    excepted: Excepted = nothing_excepted,
+    between: Callable[[int], None] = lambda read: None,
+    most: tuple[int, int] = (MOST_VALUES, MOST_PERSONS),
+) -> Outcome:
+    """Do the same without a run; ``between`` hears how many bytes were read, and may raise."""
+    parts = max(1, -(-sought.values // most[0])), max(1, -(-sought.persons // most[1]))
+    outcome, key = Outcome(max(parts)), secrets.token_bytes(32)
     with closing(connect(url, read_only=True)) as connection:
         with database_errors("beginning the search for raw values"):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
         for number in range(outcome.passes):
-            taken = Taken(key, (number, parts[0]), (number, parts[1]))
-            for rows in sought.rows():
-                taken.take(rows)
+            taken = sought.taken(key, (number, parts[0]), (number, parts[1]))
             outcome.note(taken)
             found = search_database(
                 connection,
                 _find(taken),
-                lambda parts: token(context.evidence_key, *parts),
+                lambda parts: token(evidence_key, *parts),
                 excepted,
                 with_dates=bool(taken.persons),
                 between=between,
@@ -122,11 +131,9 @@ def search_for(
 
 def _find(taken: Taken) -> Find:
     values = Search(taken.values)
-    persons = Persons(taken.persons) if taken.persons else None
 
     def find(rows: bytes) -> Iterable[Hit]:
         yield from values(rows)
-        if persons:
-            yield from persons(rows)
+        yield from taken.persons(rows)
 
     return find

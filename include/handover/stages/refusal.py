@@ -12,6 +12,12 @@ from handover.stages.context import Context
 
 def refused(context: Context, problems: Iterable[ScopeProblem]) -> CaseInvalid:
     """Return one error that names file, line, field and remedy of every problem."""
+    if context.case.is_daily:  # made from a source, whose file has other fields
+        lines = [f"{one.said}; {one.remedy}" for one in problems]
+        return CaseInvalid(
+            f"source {context.case.case} does not fit its database:\n  " + "\n  ".join(lines),
+            hint=f"correct {context.case.case}.yaml in {context.settings.sources}",
+        )
     path = context.settings.cases / f"{context.case.case}.yaml"
     return scope_invalid(problems, path.read_text(encoding="utf-8"), path, under=())
 

@@ -1,18 +1,21 @@
 """Restore: a backup back out of the vault into an empty database, on a person's demand.
 
-Nothing but the vault and the keyring is needed: the index is found there, not in the ledger.
+For its rows nothing but the vault and the keyring is needed: the index is found there, not in the ledger.
+What was erased since does not come back with them.
 """
 
 from __future__ import annotations
 
 from contextlib import closing
+from dataclasses import dataclass
 
 from handover.errors import VaultCorrupt, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
-from handover.postgres.receipts import drop_receipts
+from handover.postgres.receipts import drop_receipts, runs_with_receipts
 from handover.postgres.session import connect, database_errors
+from handover.stages.applying_tombstones import Again, erase_again, erased_again, leave_in, require_known
 from handover.stages.context import Context
 from handover.stages.definitions import by_name_alone
 from handover.stages.inventory import preflight_failed
@@ -41,13 +44,39 @@ def find_index(context: Context) -> BackupIndex:
     )
 
 
-def restore(context: Context, url: str, progress: Meter) -> str:
-    """Fill the database at ``url`` and compare it; returns how definitions were compared.
+@dataclass(frozen=True)
+class Restored:
+    """How definitions were compared, and what was erased again."""
 
-    Raises PreflightFailed when it is not empty, VerificationFailed when it differs afterwards.
+    definitions: str
+    again: Again
+
+
+def restore(context: Context, url: str, progress: Meter, *, keep_erased: str = "") -> Restored:
+    """Fill the database at ``url``, compare it, and erase again what was erased since the backup.
+
+    ``keep_erased``: the request by which two persons decided otherwise, written down as used before. Raises
+    PreflightFailed when it is not empty, VerificationFailed when it differs afterwards.
     """
     index = find_index(context)
     progress.expect(*index.rows(index.plan.groups()))
+    _require_empty(context, index, url)
+    restored = restore_again(context, index, Destination(url, STEP), progress, keep=bool(keep_erased))
+    with closing(connect(url)) as connection:
+        drop_receipts(connection)
+    body = {
+        "generation": index.state.generation,
+        "rows": index.rows(index.plan.groups())[0],
+        "definitions": restored.definitions,
+        "erased_again": restored.again.document(),
+        "keep_erased": keep_erased,
+    }
+    context.record("restored", body)
+    progress.finish()
+    return restored
+
+
+def _require_empty(context: Context, index: BackupIndex, url: str) -> None:
     schemas = list(context.case.source.schemas)
     with database_errors("looking at the database to restore into"), closing(connect(url)) as connection:
         findings = list(
@@ -56,18 +85,28 @@ def restore(context: Context, url: str, progress: Meter) -> str:
     blocking = [finding for finding in findings if not finding.acknowledgeable]
     if blocking:
         raise preflight_failed(blocking)
-    differences = restore_and_compare(context, index, Destination(url, STEP), progress)
+
+
+def restore_again(
+    context: Context, index: BackupIndex, destination: Destination, progress: Meter, *, keep: bool = False
+) -> Restored:
+    """Fill an empty database, compare it with the backup, then erase again what was erased since."""
+    if not keep:
+        require_known(context)
+    with closing(connect(destination.url)) as connection:
+        begun = context.run in runs_with_receipts(connection)
+        if not (begun and erased_again(connection, context, destination.step)):
+            _fill(context, index, destination, progress)
+    definitions = BY_NAME if by_name_alone(context, index, destination.url) else "compared"
+    again = leave_in(context) if keep else erase_again(context, index, destination.url, destination.step)
+    return Restored(definitions, again)
+
+
+def _fill(context: Context, index: BackupIndex, destination: Destination, progress: Meter) -> None:
+    differences = restore_and_compare(context, index, destination, progress)
     if differences:
         raise VerificationFailed(
             "what was restored differs from the backup:\n  " + "\n  ".join(differences),
             hint="do not use it; verify the vault with handover verify --vault",
             differences=differences,
         )
-    with closing(connect(url)) as connection:
-        drop_receipts(connection)
-    definitions = BY_NAME if by_name_alone(context, index, url) else "compared"
-    rows = index.rows(index.plan.groups())[0]
-    body = {"generation": index.state.generation, "rows": rows, "definitions": definitions}
-    context.record("restored", body)
-    progress.finish()
-    return definitions

@@ -25,6 +25,7 @@ from handover.model.scope import Scope, ScopeProblem
 from handover.postgres.closure import Closure, leading_nowhere, scope_problems
 from handover.postgres.consents import ConsentTests
 from handover.postgres.copying import cut_by_size
+from handover.postgres.expiring import Expiring
 from handover.postgres.keysets import KeySet, read_keys, scoped_rows
 from handover.postgres.ordering import EVERY_ROW, rows_of
 from handover.postgres.orphans import left_out, orphan_problems
@@ -36,10 +37,14 @@ from handover.postgres.session import Connection, connect, database_errors
 from handover.postgres.types import Servers
 from handover.stages.consents import consents_of, given_by_table, without_consent
 from handover.stages.context import Context
-from handover.stages.facts import count_facts
+from handover.stages.facts import count_facts, judged_on
+from handover.stages.holds import binding_holds, following_all, held_scope
 from handover.stages.reading import begin_snapshot
 from handover.stages.refusal import refused
+from handover.stages.request_subjects import own_closure
 from handover.stages.sampling import SHEET, sampling_sheet
+from handover.stages.scope_changes import differences
+from handover.stages.sweep_findings import record_findings, require_sound
 
 # Without a scope all rows are in it: nothing leads anywhere, and no key has to be kept.
 EVERYTHING = Scope.model_construct(roots=())
@@ -196,7 +201,7 @@ def prepare(context: Context, connection: Connection, servers: Servers) -> Scopi
     with database_errors("reading the references between tables"):
         graph = read_graph(connection, case.source.schemas, scope or EVERYTHING, servers)
     problems = _under(scope_problems(connection, graph, scope)) if scope else []
-    if scope and not problems:
+    if scope and scope.along is None and not problems:
         problems = [
             ScopeProblem(
                 ("scope", "decided"),
@@ -210,8 +215,19 @@ def prepare(context: Context, connection: Connection, servers: Servers) -> Scopi
         raise refused(context, problems + found)
     consents = consents_of(context, connection)
     given = given_by_table(context, graph, consents)
-    closure = Closure(connection, graph, scope, given) if scope else None
+    closure = _closure(context, connection, graph, given)
     return Scoping(context, connection, graph, closure, consents, classes)
+
+
+def _closure(
+    context: Context, connection: Connection, graph: Graph, given: Mapping[int, sql.Composable]
+) -> Closure | None:
+    scope = context.case.scope
+    if scope is None or scope.along is None:
+        return Closure(connection, graph, scope, given) if scope else None
+    held = held_scope(context, judged_on(context.case), connection, graph, binding_holds(context))
+    within = own_closure(context, connection, "within")
+    return Expiring(connection, following_all(graph), scope, held, within)
 
 
 def _under(problems: list[ScopeProblem]) -> list[ScopeProblem]:
@@ -256,12 +272,15 @@ def plan_scope(
     if not is_scoped(context):
         return None
     with closing(connect(context.source, read_only=True)) as connection:
+        require_sound(context, connection)
         scoping = prepare(context, connection, Servers.of(ends))
         begin_snapshot(connection)
         found = scoping.found(datamap, progress)
         same_major = len({server.major for server in ends}) == 1
         sheet = sampling_sheet(context, connection, scoping.sampled(found), same_major=same_major)
         context.record(SHEET, sheet)
+        if isinstance(scoping.closure, Expiring):
+            record_findings(context, scoping.closure.kept, datamap)
     return found
 
 
@@ -279,20 +298,3 @@ def settle(scoping: Scoping, planned: PlannedScope, generation: int) -> tuple[Ke
             tables=changed,
         )
     return scoping.kept(found, generation)
-
-
-def differences(planned: PlannedScope, found: PlannedScope) -> list[str]:
-    """Return a line for each table whose rows in scope, keys or classes differ."""
-    before = {table.table: table for table in planned.tables}
-    lines = []
-    for now in found.tables:
-        then = before.get(now.table)
-        if then is None:
-            lines.append(f"{now.table} is new")
-        elif then.rows != now.rows:
-            lines.append(f"{now.table}: {then.rows} rows were planned, {now.rows} are in scope now")
-        elif (then.owned, then.keys_digest) != (now.owned, now.keys_digest):
-            lines.append(f"{now.table}: as many rows, but not the same")
-        elif then.classes != now.classes:
-            lines.append(f"{now.table}: the same rows, but in other classes")
-    return lines + [f"{label} is gone" for label in sorted(before.keys() - {t.table for t in found.tables})]

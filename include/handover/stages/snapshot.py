@@ -22,6 +22,7 @@ from handover.model.catalog import Catalog, MaterializedView
 from handover.model.plan import TablePlan
 from handover.postgres.catalog import read_catalog, read_sequences
 from handover.postgres.copying import cut_by_size, read_rows
+from handover.postgres.identity import database_identity
 from handover.postgres.objects import adopt, own_settings, read_large_objects, view_definition, view_rows
 from handover.postgres.ordering import rows_of
 from handover.postgres.schema import schema_digest
@@ -64,7 +65,8 @@ def hold_snapshot(context: Context) -> int:
             with database_errors("taking the snapshot"):
                 state = _export(context, holder, generation, scoping)
             passing(CrashPoint.SNAPSHOT_UNRECORDED)
-            context.record("snapshot-exported", {"state": state.document()}, key=f"g{generation}")
+            body = {"state": state.document(), "database": database_identity(holder)}
+            context.record("snapshot-exported", body, key=f"g{generation}")
             passing(CrashPoint.SNAPSHOT_HELD)
             _hold(context, holder, generation)
     return generation

@@ -6,8 +6,9 @@ and the tokens with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
+from dataclasses import dataclass
 from itertools import islice
 
 from handover.codec.rows import fields, split_rows
@@ -21,17 +22,16 @@ from handover.evidence.tombstones import (
     find_tombstones,
 )
 from handover.model.plan import TablePlan
-from handover.postgres.session import connect
+from handover.postgres.session import Connection, connect
 from handover.stages.backup import read_index
 from handover.stages.classed_rows import ERASED_ONLY, ClassedRows
 from handover.stages.context import Context
 from handover.stages.proving import prove_faults
-from handover.vault.keyring import KeyInfo, KeyState
 from handover.vault.roots import Purpose
 
 STEP = "tombstones"
 WRITTEN, DESTROYED = "tombstones-written", "tombstones-destroyed"
-_AT_ONCE = 10_000
+AT_ONCE = 10_000
 # The fields of a row's key as COPY text writes them; of a table without a key, all fields.
 RowKey = Sequence[bytes | None]
 
@@ -46,23 +46,49 @@ def write_tombstones(context: Context) -> int:
                 "what was erased is not proven to be gone:\n  " + "\n  ".join(faults),
                 hint="run or clear the task prove",
             )
-        index, total = read_index(context), 0
-        name = context.ensure_key(Purpose.TOMBSTONE, context.backup_name)
-        key = context.keyring.key(name)
         with closing(connect(context.source)) as source:
-            rows = ClassedRows(context, index, source)
-            for plan in rows.tables(ERASED_ONLY):
-                label = rows.table(plan).label
-                tokens = (_token(key, label, row) for row in _erased(rows, plan))
-                while some := list(islice(tokens, _AT_ONCE)):
-                    context.honour_stop()
-                    add_tombstones(context.ledger_url, context.case.case, context.run, label, some)
-                    progress.add(len(some), 0)
-                    total += len(some)
+            written = remember(context, source, lambda rows: progress.add(rows, 0))
         passing(CrashPoint.TOMBSTONES_UNRECORDED)
         count = count_tombstones(context.ledger_url, context.case.case, context.run)
-        context.record(WRITTEN, {"key": name, "rows": total, "tombstones": count}, key=WRITTEN)
-        return total
+        context.record(
+            WRITTEN,
+            {
+                "key": context.ensure_key(Purpose.TOMBSTONE, context.backup_name),
+                "rows": written.rows,
+                "tombstones": count,
+                "tables": [{"table": label, "columns": list(names)} for label, names in written.tables],
+            },
+            key=WRITTEN,
+        )
+        return written.rows
+
+
+@dataclass(frozen=True)
+class Remembered:
+    """How many rows have tombstones, and of which tables, each with the columns that a token stands for."""
+
+    rows: int
+    tables: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+def remember(context: Context, connection: Connection, between: Callable[[int], None]) -> Remembered:
+    """Write tombstones of all rows that the run's plan lets go, from its backup; safe to repeat.
+
+    ``connection``: to a database with its tables, whatever rows these have.
+    """
+    secret = context.keyring.key(context.ensure_key(Purpose.TOMBSTONE, context.backup_name))
+    rows = ClassedRows(context, read_index(context), connection)
+    total, tables = 0, dict[tuple[str, tuple[str, ...]], None]()
+    for plan in rows.tables(ERASED_ONLY):
+        label = rows.table(plan).label
+        tables[label, key_columns(plan)] = None
+        tokens = (token_of(secret, label, row) for row in _erased(rows, plan))
+        while some := list(islice(tokens, AT_ONCE)):
+            context.honour_stop()
+            add_tombstones(context.ledger_url, context.case.case, context.run, label, some)
+            between(len(some))
+            total += len(some)
+    return Remembered(total, tuple(tables))
 
 
 def tombstone_faults(context: Context) -> list[str]:
@@ -84,43 +110,32 @@ def _erased(rows: ClassedRows, plan: TablePlan) -> Iterator[RowKey]:
                 yield key_of(plan, row)
 
 
+def key_columns(plan: TablePlan) -> tuple[str, ...]:
+    """Return the columns that name a row: its key, or all of them where there is none to be read."""
+    names = tuple(column.name for column in plan.key)
+    return names if names and set(names) <= set(plan.columns) else plan.columns
+
+
 def key_of(plan: TablePlan, row: bytes) -> RowKey:
-    """Return what names a row of COPY text: its key, or all of it where there is none to be read."""
+    """Return what names a row of COPY text."""
     every = fields(row, "text")
-    names = [column.name for column in plan.key]
-    if not names or not set(names) <= set(plan.columns):
-        return every
-    places = [plan.columns.index(name) for name in names]
-    return [every[place] for place in places]
+    return [every[plan.columns.index(name)] for name in key_columns(plan)]
 
 
-def tombstoned(context: Context, table: str, keys: Sequence[RowKey]) -> list[bool]:
-    """Say of each row, by its key, whether any run of the case has erased it; for whoever restores a backup.
+def known(context: Context, table: str, keys: Sequence[RowKey]) -> list[bool]:
+    """Say of each row, by its key, whether this run has a tombstone of it.
 
-    ``table``: the label of the whole table. Runs whose tombstones were destroyed know of nothing any more.
+    ``table``: the label of the whole table. Of a run whose tombstones were destroyed nothing is known.
     """
-    found: set[int] = set()
-    for one in _keys(context):
-        secret, run = context.keyring.key(one.key_id), one.case.split("/", 1)[1]
-        for start in range(0, len(keys), _AT_ONCE):
-            tokens = {number: _token(secret, table, keys[number]) for number in _some(start, len(keys))}
-            there = find_tombstones(context.ledger_url, context.case.case, run, table, tokens.values())
-            found |= {number for number, mine in tokens.items() if mine in there}
-    return [number in found for number in range(len(keys))]
-
-
-def _some(start: int, end: int) -> range:
-    return range(start, min(start + _AT_ONCE, end))
-
-
-def _keys(context: Context) -> Iterable[KeyInfo]:
-    return [
-        one
-        for one in context.keyring.list()
-        if one.purpose is Purpose.TOMBSTONE
-        and one.state is KeyState.ACTIVE
-        and one.case.startswith(f"{context.case.case}/")
-    ]
+    mine = context.keyring.find(Purpose.TOMBSTONE, context.backup_name)
+    if mine is None:
+        return [False] * len(keys)
+    secret, found = context.keyring.key(mine.key_id), list[bool]()
+    for start in range(0, len(keys), AT_ONCE):
+        tokens = [token_of(secret, table, key) for key in keys[start : start + AT_ONCE]]
+        there = find_tombstones(context.ledger_url, context.case.case, context.run, table, tokens)
+        found += [one in there for one in tokens]
+    return found
 
 
 def destroy_tombstones(context: Context) -> None:
@@ -135,7 +150,8 @@ def destroy_tombstones(context: Context) -> None:
     context.record(DESTROYED, {"key": done.key_id, "at": done.at, "result": done.result}, key=DESTROYED)
 
 
-def _token(key: bytes, label: str, parts: RowKey) -> bytes:
+def token_of(key: bytes, label: str, parts: RowKey) -> bytes:
+    """Return the tombstone of a row of a table, by what names it."""
     # NULL is no value that COPY writes so: every field is marked.
     marked = [b"N" if part is None else b"V" + part for part in parts]
     return bytes.fromhex(token(key, label.encode(), *marked))

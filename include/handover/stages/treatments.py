@@ -232,7 +232,7 @@ def _is_clear(entry: ColumnEntry) -> bool:
 
 def _refused(context: Context, datamap: DataMap, problems: Sequence[Undecided]) -> DataMapInvalid:
     """Return one error that names line, column and remedy of each problem."""
-    path = map_path(context.settings.datamaps, context.case.case)
+    path = map_path(context.settings.datamaps, context.case.mapped_as)
     root = yaml.compose(path.read_text(encoding="utf-8"), Loader=StrictLoader)
     places = {
         (label, name): ("datasets", number, "columns", name)

@@ -16,6 +16,7 @@ from handover.classify.find import find
 from handover.errors import LedgerRefused
 from handover.evidence.ledger import Entry, verify_chain
 from handover.model.approval import Account
+from handover.stages.account_records import unfit
 from handover.stages.approvals import PRIVATE
 from handover.stages.context import Context
 
@@ -62,7 +63,7 @@ class TwoPersons:
         """Write a request down; returns its id."""
         self._signed()
         name = f"{self.ids}-{token_hex(6)}"
-        said = {"ticket": _words("ticket", ticket), "purpose": _words("purpose", purpose)}
+        said = {"ticket": words("ticket", ticket), "purpose": words("purpose", purpose)}
         body = {**wanted, "request": name, **said, **_person(who)}
         self.context.record(f"{self.kind}-requested", body, key=name)
         return name
@@ -82,6 +83,7 @@ class TwoPersons:
                 "this account is not under approvals.execute.approvers with this id",
                 "let one of those approve whom the case names",
             )
+        self._require_records(who, one)
         expires = datetime.now(UTC) + HOLDS
         said = expires.isoformat(timespec="microseconds").replace("+00:00", "Z")
         self._record(one, "approved", {"request": name, **_person(who), "expires_at": said}, key=name)
@@ -95,7 +97,13 @@ class TwoPersons:
         if one.state != "approved":
             remedy = "ask anew" if one.expires_at else "let another person approve it"
             self.refuse(who, one, f"it is not approved: {one.state}", remedy)
+        self._require_records(who, one)
         return one
+
+    def _require_records(self, who: Account, one: Request) -> None:
+        """Refuse an account without the training or undertaking that the case requires (F01, G-R02)."""
+        if lacking := unfit(self.context, who.name):
+            self.refuse(who, one, lacking, "register its record under matter.documents, party: its name")
 
     def use(self, who: Account, name: str, told: Mapping[str, object]) -> Entry:
         """Write down that it is used now; of two at once the ledger takes one."""
@@ -178,7 +186,7 @@ def _same(one: Account, other: Account) -> bool:
     return one.id == other.id or one.folded == other.folded
 
 
-def _words(field: str, text: str) -> str:
+def words(field: str, text: str) -> str:
     """Return what a person says for the ledger; numbers of persons have no place there."""
     said = " ".join(text.split())
     problems = {

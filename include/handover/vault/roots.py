@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     PSEUDONYM = "pseudonym"
     EVIDENCE = "evidence"
     TOMBSTONE = "tombstone"
+    HOLD = "hold"
     SIGNING = "signing"
 
 

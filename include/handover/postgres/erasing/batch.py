@@ -1,8 +1,8 @@
 """One transaction: the rows of some numbers go together, or stay for a reason that is written down.
 
-It is tried in a savepoint. Where a row is unlike, a reference holds, or something else changed than was
-meant, the savepoint is rolled back, the rows that must stay are marked, and the rest is tried again; each
-time fewer rows are going, so this ends.
+It is tried in a savepoint. Where a row is not as it was found, a reference holds, or something else changed
+than was meant, the savepoint is rolled back, the rows that must stay are marked, and the rest is tried again;
+each time fewer rows are going, so this ends.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from handover.postgres.erasing.deleting import Seen, Span, by_place, delete, loc
 from handover.postgres.erasing.effects import beyond, changes
 from handover.postgres.erasing.foreign_keys import ForeignKey
 from handover.postgres.erasing.request import Effect
-from handover.postgres.erasing.staying import look_again, mark_needed, mark_unlike
+from handover.postgres.erasing.staying import look_again, mark_needed, require_same_files
 from handover.postgres.references import Graph
 from handover.postgres.session import Connection
 
@@ -29,6 +29,7 @@ class Eraser:
     """Erases spans of numbers in a session. ``careful``: references are looked at before anything is deleted.
 
     That is needed where triggers update rows: the server's count cannot tell them from ON DELETE SET NULL.
+    And it tells what others did and took back from what the server will always refuse.
     """
 
     connection: Connection
@@ -46,6 +47,7 @@ class Eraser:
         """Erase a span in the caller's transaction; returns rows deleted by table, and what else changed."""
         # Deferred checks and triggers act at once, inside the savepoint.
         self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        require_same_files(self.connection, self.works)
         while True:
             attempt = self._attempt(span)
             if attempt.done:
@@ -93,15 +95,16 @@ class Eraser:
         """Mark what must stay after an attempt was taken back; raises where nothing explains it."""
         if attempt.unsettled and look_again(self.connection, self.works, span, attempt.seen):
             return
-        marked = mark_unlike(self.connection, self.works, span, attempt.seen)
-        if not marked:
-            refuse_kept_back(self.works, attempt.seen)
-        marked += mark_needed(self.connection, self.works, self.keys, span)
+        refuse_kept_back(self.works, attempt.seen)
+        marked = mark_needed(self.connection, self.works, self.keys, span)
         if marked or attempt.marked:
             return
-        if attempt.refused is not None:
-            raise attempt.refused
-        refuse_more_deleted(attempt.effects)
+        if self.careful:
+            if attempt.refused is not None:
+                raise attempt.refused
+            refuse_more_deleted(attempt.effects)
+        # Perhaps a row referred to one that goes and was gone again when we looked: looked at beforehand,
+        # while what it refers to is locked, none can come, and what is then in the way is something else.
         self.careful = True
 
 
@@ -118,8 +121,8 @@ class _Attempt:
 
     @property
     def unsettled(self) -> bool:
-        """Say whether rows are missing or unlike."""
-        return any(one.missing or one.unlike for one in self.seen.values())
+        """Say whether rows are missing."""
+        return any(one.missing for one in self.seen.values())
 
 
 def deleted_by_label(works: Sequence[Work], seen: Mapping[int, Seen]) -> dict[str, int]:

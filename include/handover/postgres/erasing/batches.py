@@ -8,21 +8,32 @@ refers to; rows that only others need come last. Everything is in temporary tabl
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from psycopg import sql
 
 from handover.model.catalog import Table
 from handover.postgres.erasing.circles import components
 from handover.postgres.erasing.request import Request
-from handover.postgres.erasing.staging import DIGEST, Stage, load
+from handover.postgres.erasing.staging import Stage, load
 from handover.postgres.ordering import rows_of
 from handover.postgres.references import Part, Reference
-from handover.postgres.session import Connection, database_errors, fetch
+from handover.postgres.session import Connection, database_errors, fetch, qualified
 
 # So many subjects share a number; a transaction takes as many numbers as its time allows.
 SUBJECTS_OF_A_NUMBER = 50
-GOING = ""
+# The state of a row: it goes, or why it is not erased; the two last ones stay where they are.
+GOING, GONE, DIFFERS, NEEDED = "", "gone", "differs", "needed"
+# Of what is loaded only rough figures are needed, and no row is looked for twice.
+_PLANNED = """
+SELECT set_config(name, CASE name WHEN 'enable_memoize' THEN 'off' ELSE '10' END, false) FROM pg_settings
+WHERE name IN ('default_statistics_target', 'enable_memoize')
+"""
+_FILES = """
+SELECT part.oid::bigint, pg_relation_filenode(part.oid)::bigint FROM unnest(%s::text[]) AS name,
+LATERAL (SELECT name::regclass AS oid UNION SELECT relid FROM pg_partition_tree(name::regclass)) AS part
+WHERE pg_relation_filenode(part.oid) IS NOT NULL
+"""
 Column = tuple[str, Part]
 
 
@@ -31,7 +42,8 @@ class Work:
     """The rows of one table of the graph that may go. ``kept``: columns of references, by their place.
 
     Beside them stand, for each row: its ``unit``, where it lies in the stage (``origin``) and in the table
-    (``part``, ``place``), its ``digest``, its ``batch`` number, and its ``state``: going, or why it is not.
+    (``part``, ``place``), the transaction that made it so (``version``), its ``batch`` number, and its
+    ``state``: going, or why it is not. Place and version name one content, as long as ``files`` are the same.
     """
 
     number: int
@@ -48,14 +60,22 @@ class Work:
 
 @dataclass(frozen=True)
 class Works:
-    """All rows that may go; their numbers begin at 0 and are below ``end``."""
+    """All rows that may go; their numbers begin at 0 and are below ``end``.
+
+    ``files``: where the tables' rows lay when they were looked for, by table or partition.
+    """
 
     tables: Mapping[int, Work]
+    order: tuple[tuple[int, ...], ...]
+    references: tuple[Reference, ...]
+    starts: Mapping[int, int]
     end: int
+    files: Mapping[int, int] = field(default_factory=dict)
 
 
-def prepare(connection: Connection, request: Request) -> Works:
-    """Load the backup's digests, find the rows in their tables and number them."""
+def load_backup(connection: Connection, request: Request) -> Works:
+    """Load the backed-up rows that may go; they are not looked for yet."""
+    connection.execute(_PLANNED)
     stages: dict[int, list[Stage]] = {}
     asked: dict[int, int] = {}
     for position, unit in enumerate(request.units):
@@ -69,14 +89,33 @@ def prepare(connection: Connection, request: Request) -> Works:
     kept = _kept(references, stages)
     tables = {n: Work(n, request.graph.tables[n], tuple(stages[n]), asked[n], kept[n]) for n in stages}
     starts, end = _starts([n for circle in order for n in circle], request.roots, asked)
-    for circle in order:
+    return Works(tables, tuple(order), tuple(references), starts, end)
+
+
+def find(connection: Connection, works: Works) -> Works:
+    """Find the loaded rows in their tables, compare and number them."""
+    tables, references = works.tables, works.references
+    files = read_files(connection, works)
+    for circle in works.order:
         for number in circle:
             outer = [r for r in references if r.child.table == number and r.parent.table not in circle]
-            _number(connection, tables, number, starts[number], outer)
+            _number(connection, tables, number, works.starts[number], outer)
         _settle(connection, tables, [r for r in references if {r.child.table, r.parent.table} <= {*circle}])
     for work in tables.values():
-        _index(connection, work)
-    return Works(tables, end)
+        with database_errors(f"ordering the rows of {work.table.label} that may go"):
+            connection.execute(sql.SQL("CREATE INDEX ON {} (batch)").format(work.place))
+    return replace(works, files=files)
+
+
+def read_files(connection: Connection, works: Works) -> dict[int, int]:
+    """Return in which file the rows of each table or partition lie; it is another one after a rewrite."""
+    names = [
+        qualified(stage.plan.schema_name, stage.plan.name).as_string(connection)
+        for work in works.tables.values()
+        for stage in work.stages
+    ]
+    with database_errors("looking where the rows that may go lie"):
+        return {int(str(part)): int(str(file)) for part, file in fetch(connection, _FILES, names)}
 
 
 def _kept(references: Iterable[Reference], numbers: Iterable[int]) -> dict[int, dict[Column, str]]:
@@ -120,7 +159,7 @@ def _number(
                     sql.SQL(", ").join(
                         [
                             sql.SQL("least({})").format(sql.SQL(", ").join(lowest)),
-                            sql.Literal(GOING),
+                            _state(stage),
                             *(_value(*column) for column in work.kept),
                         ]
                     ),
@@ -134,8 +173,8 @@ def _number(
 def _definition(work: Work) -> sql.Composed:
     kept = [sql.SQL(", {} AS {}").format(_value(*c), sql.Identifier(n)) for c, n in work.kept.items()]
     return sql.SQL(
-        "CREATE TEMPORARY TABLE {} AS SELECT 0 AS unit, t.ctid AS origin, ''::bytea AS digest,"
-        " t.tableoid AS part, t.ctid AS place, 0 AS batch, ''::text AS state{} FROM {} AS t WITH NO DATA"
+        "CREATE TEMPORARY TABLE {} AS SELECT 0 AS unit, t.ctid AS origin, t.tableoid AS part,"
+        " t.ctid AS place, t.xmin AS version, 0 AS batch, ''::text AS state{} FROM {} AS t WITH NO DATA"
     ).format(sql.Identifier(f"erase_rows_{work.number}"), sql.SQL("").join(kept), rows_of(work.table))
 
 
@@ -146,8 +185,15 @@ def _own_number(start: int) -> sql.Composable:
 
 
 def _identity(stage: Stage) -> sql.Composable:
-    return sql.SQL("{}, s.ctid, s.{}, t.tableoid, t.ctid").format(
-        sql.Literal(stage.number), sql.Identifier(DIGEST)
+    return sql.SQL("{}, s.ctid, t.tableoid, t.ctid, t.xmin").format(sql.Literal(stage.number))
+
+
+def _state(stage: Stage) -> sql.Composable:
+    """Return whether a row that was found goes; one without a key was found by its content."""
+    if not stage.keyed:
+        return sql.Literal(GOING)
+    return sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+        stage.unlike(), sql.Literal(DIFFERS), sql.Literal(GOING)
     )
 
 
@@ -160,13 +206,12 @@ def found_rows(stage: Stage) -> sql.Composable:
         "(SELECT {what}, {text} AS text, row_number() OVER (PARTITION BY {text}) AS copy"
         " FROM {rows} AS x) AS {a}"
     )
-    named = sql.SQL("x.ctid, x.{}").format(sql.Identifier(DIGEST))
     there = sql.SQL("x.tableoid AS part, x.ctid AS place")
     return sql.SQL(
         "{} JOIN {} ON (s.text, s.copy) = (h.text, h.copy)"
         " JOIN {} AS t ON (t.tableoid, t.ctid) = (h.part, h.place)"
     ).format(
-        copies.format(what=named, text=stage.text("x"), rows=stage.place, a=sql.SQL("s")),
+        copies.format(what=sql.SQL("x.ctid"), text=stage.text("x"), rows=stage.place, a=sql.SQL("s")),
         copies.format(what=there, text=stage.text("x"), rows=table, a=sql.SQL("h")),
         table,
     )
@@ -211,19 +256,7 @@ def _settle(connection: Connection, tables: Mapping[int, Work], inner: list[Refe
                 changed |= connection.execute(lower).rowcount > 0
 
 
-def _index(connection: Connection, work: Work) -> None:
-    with database_errors(f"ordering the rows of {work.table.label} that may go"):
-        connection.execute(sql.SQL("CREATE INDEX ON {} (batch)").format(work.place))
-        connection.execute(sql.SQL("ANALYZE {}").format(work.place))
-
-
 def _value(column: str, part: Part) -> sql.Composable:
     """Return a column of ``t``, NULL in rows that the reference does not concern."""
     value, condition = sql.SQL("t.{}").format(sql.Identifier(column)), part.condition()
     return sql.SQL("CASE WHEN {} THEN {} END").format(condition, value) if condition else value
-
-
-def count(connection: Connection, work: Work, where: sql.Composable) -> int:
-    """Count the rows of a table that may go and meet a condition on the alias ``k``."""
-    query = sql.SQL("SELECT count(*) FROM {} AS k WHERE {}").format(work.place, where)
-    return int(str(fetch(connection, query)[0][0]))

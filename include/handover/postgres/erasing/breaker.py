@@ -7,13 +7,14 @@ from collections.abc import Mapping
 from psycopg import sql
 
 from handover.errors import ScopeChanged
-from handover.postgres.erasing.batches import Works, count
+from handover.postgres.erasing.batches import GOING, Works
 from handover.postgres.erasing.request import Approved
 from handover.postgres.ordering import rows_of
 from handover.postgres.session import Connection, database_errors, fetch
 
 # Others may write to the table meanwhile; what they add or delete moves the share by little.
 SHARE_TOLERANCE = 0.01
+_FOUND = sql.SQL("SELECT count(*), count(*) FILTER (WHERE state = {going}) FROM {}")
 _HINT = "nothing was erased by this step; find out what changed, then plan and approve again"
 
 
@@ -37,25 +38,42 @@ def _refuse_more(label: str, rows: int, approved: Mapping[str, Approved]) -> Non
         )
 
 
-def check_shares(
+def is_share(approved: Approved, total: int) -> bool:
+    """Say whether the approved rows are the approved share of a table that has so many rows now."""
+    then, now = _shares(approved, total)
+    return abs(now - then) <= SHARE_TOLERANCE
+
+
+def _shares(approved: Approved, total: int) -> tuple[float, float]:
+    return approved.rows / max(approved.total, 1), approved.rows / max(total, 1)
+
+
+def check_found(
     connection: Connection, works: Works, approved: Mapping[str, Approved], deleted: Mapping[str, int]
 ) -> None:
-    """Raise ScopeChanged when the approved rows are another share of a table than when they were approved.
+    """Raise ScopeChanged when more rows or another share of a table would go than was approved.
 
-    Rows that were asked for and are gone, by us or by others, count as if they were there.
+    What the run deleted before counts; rows that were asked for and are not there count as part of the table.
     """
     for work in works.tables.values():
         label = work.table.label
         with database_errors(f"counting rows of {label}"):
-            query = sql.SQL("SELECT count(*) FROM {}").format(rows_of(work.table))
-            gone = max(deleted.get(label, 0), work.asked - count(connection, work, sql.SQL("true")))
-            total = int(str(fetch(connection, query)[0][0])) + gone
-        asked = approved.get(label, Approved(0, 0))
-        then, now = (asked.rows / max(rows, 1) for rows in (asked.total, total))
-        if abs(now - then) > SHARE_TOLERANCE:
-            raise ScopeChanged(
-                f"{asked.rows} rows of {label} were approved as {then:.1%} of it, now they are {now:.1%}",
-                hint=_HINT,
-                table=label,
-                total=total,
-            )
+            there, going = _counts(connection, _FOUND.format(work.place, going=sql.Literal(GOING)))
+            (rows,) = _counts(connection, sql.SQL("SELECT count(*) FROM {}").format(rows_of(work.table)))
+        _refuse_more(label, deleted.get(label, 0) + going, approved)
+        _refuse_other_share(label, rows + work.asked - there, approved.get(label, Approved(0, 0)))
+
+
+def _counts(connection: Connection, query: sql.Composable) -> list[int]:
+    return [int(str(number)) for number in fetch(connection, query)[0]]
+
+
+def _refuse_other_share(label: str, total: int, approved: Approved) -> None:
+    if not is_share(approved, total):
+        then, now = _shares(approved, total)
+        raise ScopeChanged(
+            f"{approved.rows} rows of {label} were approved as {then:.1%} of it, now they are {now:.1%}",
+            hint=_HINT,
+            table=label,
+            total=total,
+        )

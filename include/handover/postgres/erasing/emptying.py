@@ -6,22 +6,31 @@ with what they need, and triggers of the emptied tables rest: for them nothing h
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
+import psycopg
 from psycopg import sql
 
 from handover.errors import DataRefused
 from handover.model.plan import TablePlan
 from handover.postgres.erasing.batch import Eraser, deleted_by_label, refuse_kept_back, refuse_more_deleted
-from handover.postgres.erasing.batches import Work
+from handover.postgres.erasing.batches import Work, Works
+from handover.postgres.erasing.breaker import is_share
 from handover.postgres.erasing.deleting import Seen, Span, by_place, delete, read
 from handover.postgres.erasing.effects import beyond, changes
-from handover.postgres.erasing.request import Effect
-from handover.postgres.erasing.staying import look_again, mark_needed, mark_unlike
+from handover.postgres.erasing.request import Approved, Effect
+from handover.postgres.erasing.staying import look_again, mark_needed, require_same_files
 from handover.postgres.mending import at_rest
 from handover.postgres.ordering import rows_of
-from handover.postgres.session import fetch
+from handover.postgres.session import Connection, fetch
+
+# Foreign keys that the server does not enforce, as versions from 18 on may have: they count all the same.
+_UNCHECKED = """
+SELECT EXISTS (SELECT FROM pg_constraint k WHERE contype = 'f'
+               AND NOT coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true))
+"""
 
 
 @dataclass
@@ -33,12 +42,10 @@ class Emptier(Eraser):
     def erase(self, span: Span) -> tuple[dict[str, int], tuple[Effect, ...]]:
         """Erase a span that takes all numbers; the caller's transaction must wait for locks in time."""
         self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
-        tables = [rows_of(work.table) for work in self.works.tables.values()]
-        self.connection.execute(
-            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
-        )
+        self._shut_out()
+        require_same_files(self.connection, self.works)
         seen = self._compared(span)
-        emptied = [self.works.tables[n] for circle in self.circles for n in circle if n in self.emptied]
+        emptied = self._in_order()
         totals = {work.number: self._count(work) for work in emptied}
         with ExitStack() as resting:
             for work in emptied:
@@ -51,27 +58,41 @@ class Emptier(Eraser):
             self._check(work, totals[work.number] - gone)
         return deleted_by_label(list(self.works.tables.values()), seen), effects
 
+    def _shut_out(self) -> None:
+        tables = [rows_of(work.table) for work in self.works.tables.values()]
+        self.connection.execute(
+            sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
+        )
+
+    def _in_order(self) -> list[Work]:
+        """Return the emptied tables, children first."""
+        return [self.works.tables[n] for circle in self.circles for n in circle if n in self.emptied]
+
     def _compared(self, span: Span) -> dict[int, Seen]:
-        """Read all rows that go until every one is as it was backed up and nothing that stays needs one."""
+        """Look at all rows that go until every one is as it was found and nothing that stays needs one."""
         while True:
             seen: dict[int, Seen] = {}
             for work in self.works.tables.values():
                 seen |= read(self.connection, work, span)
             moved = look_again(self.connection, self.works, span, seen)
-            marked = 0 if moved else mark_unlike(self.connection, self.works, span, seen)
-            if not moved and not marked:
-                marked = mark_needed(self.connection, self.works, self.keys, span)
-            if not moved and not marked:
+            if not moved and not mark_needed(self.connection, self.works, self.keys, span):
                 return seen
 
     def _empty(self, emptied: list[Work], span: Span) -> None:
         for work in emptied:
-            self.connection.execute(
-                sql.SQL(
-                    "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WHERE NOT EXISTS"
-                    " (SELECT FROM {} AS k WHERE {} AND (k.part, k.place) = (t.tableoid, t.ctid))"
-                ).format(_kept(work), _columns(work), rows_of(work.table), work.place, span.rows())
-            )
+            going = sql.SQL("SELECT FROM {} AS k WHERE {} AND (k.part, k.place) = (t.tableoid, t.ctid)")
+            self._keep(work, going.format(work.place, span.rows()))
+        self._truncate(emptied)
+
+    def _keep(self, work: Work, going: sql.Composable) -> int:
+        """Set the rows ``t`` aside for which a query finds nothing; returns how many."""
+        return self.connection.execute(
+            sql.SQL(
+                "CREATE TEMPORARY TABLE {} ON COMMIT DROP AS SELECT {} FROM {} AS t WHERE NOT EXISTS ({})"
+            ).format(_kept(work), _columns(work), rows_of(work.table), going)
+        ).rowcount
+
+    def _truncate(self, emptied: list[Work]) -> None:
         names = sql.SQL(", ").join([rows_of(work.table) for work in emptied])
         self.connection.execute(sql.SQL("TRUNCATE {}").format(names))
 
@@ -120,6 +141,64 @@ class Emptier(Eraser):
                 hint="nothing was erased; choose to delete the rows of this table",
                 table=work.table.label,
             )
+
+
+class NotSoSimpleError(Exception):
+    """Something is not as it was backed up: row by row it has to be found out what."""
+
+
+@dataclass
+class Replacer(Emptier):
+    """An emptier for when all tables are emptied and every row is as it was backed up: none is looked for."""
+
+    approved: Mapping[str, Approved] = field(default_factory=dict)
+
+    def erase(self, span: Span) -> tuple[dict[str, int], tuple[Effect, ...]]:
+        """Erase everything that was loaded; raises NotSoSimpleError, and the transaction is to be taken back.
+
+        What is kept are the rows that the backup has not, or not so; if that leaves as many as were to go,
+        these are they. Rows that are kept and need one that went are refused by the server.
+        """
+        self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        self._shut_out()
+        emptied = self._in_order()
+        kept = {work.number: self._set_aside(work) for work in emptied}
+        with ExitStack() as resting:
+            for work in emptied:
+                resting.enter_context(at_rest(self.connection, _whole(work)))
+            try:
+                with self.connection.transaction():
+                    self._truncate(emptied)
+                    self._put_back(emptied)
+            except (psycopg.IntegrityError, psycopg.errors.FeatureNotSupported) as refused:
+                raise NotSoSimpleError from refused
+        for work in emptied:
+            self._check(work, kept[work.number])
+        return {work.table.label: work.asked for work in emptied if work.asked}, ()
+
+    def _set_aside(self, work: Work) -> int:
+        (stage,) = work.stages
+        going = sql.SQL("SELECT FROM {} AS s WHERE {} AND NOT {}").format(
+            stage.place, stage.same(), stage.unlike()
+        )
+        total = self._count(work)
+        kept = self._keep(work, going)
+        approved = self.approved.get(work.table.label, Approved(0, 0))
+        if total - kept != work.asked or not is_share(approved, total):
+            raise NotSoSimpleError
+        return kept
+
+
+def replaceable(connection: Connection, works: Works, emptied: frozenset[int]) -> bool:
+    """Say whether a replacer could do it: it needs keys, whole tables, and references that are checked."""
+    return (
+        emptied == works.tables.keys()
+        and all(
+            len(work.stages) == 1 and work.stages[0].keyed and work.stages[0].plan.label == work.table.label
+            for work in works.tables.values()
+        )
+        and not fetch(connection, _UNCHECKED)[0][0]
+    )
 
 
 def _whole(work: Work) -> TablePlan:

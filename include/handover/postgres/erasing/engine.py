@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import time
 from collections import Counter
+from collections.abc import Iterable
 
 from psycopg import sql
 
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy
 from handover.postgres.erasing.batch import Eraser
-from handover.postgres.erasing.batches import Works, prepare
-from handover.postgres.erasing.breaker import check_asked, check_deleted, check_shares
+from handover.postgres.erasing.batches import Work, Works, find, load_backup
+from handover.postgres.erasing.breaker import check_asked, check_deleted, check_found
 from handover.postgres.erasing.deleting import Span
 from handover.postgres.erasing.effects import require_counting
-from handover.postgres.erasing.emptying import Emptier
-from handover.postgres.erasing.foreign_keys import read_foreign_keys
+from handover.postgres.erasing.emptying import Emptier, NotSoSimpleError, Replacer, replaceable
+from handover.postgres.erasing.foreign_keys import ForeignKey, read_foreign_keys
 from handover.postgres.erasing.pace import Throttle, blocked_by_us
-from handover.postgres.erasing.reporting import table_report
-from handover.postgres.erasing.request import Change, Effect, Erased, Request
+from handover.postgres.erasing.reporting import table_report, whole_report
+from handover.postgres.erasing.request import Change, Effect, Erased, ErasedTable, Request
 from handover.postgres.receipts import create_receipts, once, receipts
 from handover.postgres.session import Connection, database_errors, fetch
 
@@ -36,19 +37,51 @@ def erase(connection: Connection, request: Request) -> Erased:
     """
     require_counting(connection)
     create_receipts(connection)
-    works = prepare(connection, request)
+    works = load_backup(connection, request)
     check_asked(works, request.approved)
-    check_shares(connection, works, request.approved, deleted_so_far(connection, request))
     keys = read_foreign_keys(connection, request.graph, works.tables)
-    if request.emptied:
-        emptied = frozenset(n for n, work in works.tables.items() if work.table.label in request.emptied)
-        if works.end:
-            emptier = Emptier(connection, request.graph, works, keys, emptied=emptied)
-            rows, _ = _commit(connection, request, emptier, Span(0, works.end))
-            request.progress(rows)
-        return _report(connection, request, works)
-    _erase_in_batches(connection, request, works, Eraser(connection, request.graph, works, keys))
-    return _report(connection, request, works)
+    emptied = frozenset(n for n, work in works.tables.items() if work.table.label in request.emptied)
+    if works.end and _replaced(connection, request, works, keys, emptied):
+        return _report(
+            connection,
+            request,
+            [whole_report(work, deleted) for work, deleted in _told(connection, request, works)],
+        )
+    works = find(connection, works)
+    check_found(connection, works, request.approved, deleted_so_far(connection, request))
+    if not emptied:
+        _erase_in_batches(connection, request, works, Eraser(connection, request.graph, works, keys))
+    elif works.end:
+        emptier = Emptier(connection, request.graph, works, keys, emptied=emptied)
+        rows, _ = _commit(connection, request, emptier, Span(0, works.end))
+        request.progress(rows)
+    return _report(
+        connection,
+        request,
+        [
+            table_report(connection, work, rows, request.token)
+            for work, rows in _told(connection, request, works)
+        ],
+    )
+
+
+def _replaced(
+    connection: Connection,
+    request: Request,
+    works: Works,
+    keys: tuple[ForeignKey, ...],
+    emptied: frozenset[int],
+) -> bool:
+    """Say whether all could be erased by emptying tables as a whole; if not so, nothing was done."""
+    if not emptied or not replaceable(connection, works, emptied):
+        return False
+    replacer = Replacer(connection, request.graph, works, keys, emptied=emptied, approved=request.approved)
+    try:
+        rows, _ = _commit(connection, request, replacer, Span(0, works.end))
+    except NotSoSimpleError:
+        return False
+    request.progress(rows)
+    return True
 
 
 def _erase_in_batches(connection: Connection, request: Request, works: Works, eraser: Eraser) -> None:
@@ -130,16 +163,21 @@ def _write_down(
             pass
 
 
-def _report(connection: Connection, request: Request, works: Works) -> Erased:
-    deleted, effects = deleted_so_far(connection, request), Counter[tuple[str, Change]]()
+def _told(connection: Connection, request: Request, works: Works) -> list[tuple[Work, int]]:
+    """Return the tables in their order, and how many rows of each were deleted."""
+    deleted = deleted_so_far(connection, request)
+    return [
+        (works.tables[number], deleted[works.tables[number].table.label]) for number in sorted(works.tables)
+    ]
+
+
+def _report(connection: Connection, request: Request, tables: Iterable[ErasedTable]) -> Erased:
+    effects = Counter[tuple[str, Change]]()
     for unit, (rows, _) in receipts(connection, request.run, _effects(request)).items():
         _, change, label = unit.split("/", 2)
         effects[label, change] += rows  # type: ignore[index]
     return Erased(
-        tables=tuple(
-            table_report(connection, work, deleted[work.table.label], request.token)
-            for work in sorted(works.tables.values(), key=lambda w: w.number)
-        ),
+        tables=tuple(tables),
         effects=tuple(Effect(table=t, change=c, rows=rows) for (t, c), rows in sorted(effects.items())),
         batches=len(receipts(connection, request.run, _batches(request))),
     )

@@ -18,28 +18,45 @@ from handover.postgres.session import Connection, database_errors, fetch
 Token = Callable[[TablePlan, bytes], str]
 
 
-def table_report(connection: Connection, work: Work, deleted: int, token: Token) -> ErasedTable:
-    """Return what became of a table's rows; ``deleted`` in all attempts of the run."""
+def table_report(connection: Connection, work: Work, receipts: int, token: Token) -> ErasedTable:
+    """Return what became of a table's rows whose places were looked for; ``receipts`` in all attempts."""
     with database_errors(f"counting what stayed of {work.table.label}"):
-        stayed = [one for why in get_args(Why) if (one := _stayed(connection, work, why, token)).rows]
+        stayed = _stayed(connection, work, token)
+    # A row that was deleted, made again and stayed has a receipt and is there: it is there.
+    absent = work.asked - sum(one.rows for one in stayed)
+    return _report(work, min(receipts, absent), absent, stayed)
+
+
+def whole_report(work: Work, receipts: int) -> ErasedTable:
+    """Return what became of a table's rows where every one was deleted at once, and none looked for."""
+    return _report(work, min(receipts, work.asked), work.asked, ())
+
+
+def _report(work: Work, deleted: int, absent: int, stayed: tuple[Stayed, ...]) -> ErasedTable:
     return ErasedTable(
-        table=work.table.label,
-        asked=work.asked,
-        deleted=deleted,
-        gone=work.asked - deleted - sum(one.rows for one in stayed),
-        stayed=tuple(stayed),
+        table=work.table.label, asked=work.asked, deleted=deleted, gone=absent - deleted, stayed=stayed
     )
 
 
-def _stayed(connection: Connection, work: Work, why: Why, token: Token) -> Stayed:
-    query = sql.SQL("SELECT count(*) FROM {} WHERE state = {}").format(work.place, sql.Literal(why))
-    rows = int(str(fetch(connection, query)[0][0]))
+def _stayed(connection: Connection, work: Work, token: Token) -> tuple[Stayed, ...]:
+    query = sql.SQL("SELECT state, count(*) FROM {} WHERE state = ANY({}) GROUP BY 1").format(
+        work.place, sql.Literal(list(get_args(Why)))
+    )
+    counts = {str(why): int(str(rows)) for why, rows in fetch(connection, query)}
+    return tuple(
+        Stayed(why=why, rows=counts[why], tokens=_tokens(connection, work, why, token))
+        for why in get_args(Why)
+        if why in counts
+    )
+
+
+def _tokens(connection: Connection, work: Work, why: Why, token: Token) -> tuple[str, ...]:
     names: list[str] = []
-    for stage in work.stages if rows else ():
+    for stage in work.stages:
         if len(names) < MOST_NAMED:
             found = read_rows(connection, _keys(work, stage, why), stage.plan.format)
             names += [token(stage.plan, bytes(row)) for row in found]
-    return Stayed(why=why, rows=rows, tokens=tuple(names[:MOST_NAMED]))
+    return tuple(names[:MOST_NAMED])
 
 
 def _keys(work: Work, stage: Stage, why: Why) -> sql.Composable:

@@ -27,7 +27,8 @@ MOST_NAMED = 50
 class Unit:
     """A table, or the partition that was backed up in its place, and the rows that may go.
 
-    ``rows``: its backed-up rows in the COPY form of the plan, one by one, in any order; read once.
+    ``rows``: its backed-up rows in the COPY form of the plan, in any order and whole, many at a time; one by
+    one where ``staging.has_stored_key`` says no. Read once.
     ``keys``: a filled key set of the same session; backed-up rows that it does not name stay. None: all go.
     """
 
@@ -95,7 +96,8 @@ class Stayed(Frozen):
 class ErasedTable(Frozen):
     """What became of a table's rows: asked = deleted + gone already + all that stayed.
 
-    ``deleted`` counts every attempt of the run, as its receipts in the database do.
+    ``deleted`` counts every attempt of the run, as its receipts in the database do, without rows that others
+    made again afterwards and that stayed.
     """
 
     table: str

@@ -1,4 +1,4 @@
-"""Finds which rows stay: those that are not as they were backed up, and what these need by foreign keys."""
+"""Finds which rows stay: those that changed since they were found, and what these need by foreign keys."""
 
 from __future__ import annotations
 
@@ -7,24 +7,22 @@ from collections.abc import Iterable, Mapping
 from psycopg import sql
 
 from handover.errors import Busy, ScopeChanged
-from handover.postgres.erasing.batches import GOING, Work, Works
+from handover.postgres.erasing.batches import DIFFERS, GOING, GONE, NEEDED, Work, Works, read_files
 from handover.postgres.erasing.deleting import Seen, Span
 from handover.postgres.erasing.foreign_keys import ForeignKey
 from handover.postgres.erasing.staging import Stage
 from handover.postgres.ordering import rows_of
 from handover.postgres.session import Connection, fetch
 
-GONE, DIFFERS, NEEDED = "gone", "differs", "needed"
 _PLACE = "({0}.part, {0}.place) = (t.tableoid, t.ctid)"
 
 
 def look_again(connection: Connection, works: Works, span: Span, seen: Mapping[int, Seen]) -> int:
-    """Look for rows that are not where they were found; returns how many have moved or are gone."""
+    """Look for rows that are not as they were found; returns how many have moved, changed or gone."""
     moved = 0
     for work in works.tables.values():
         for stage in work.stages:
-            met = seen.get(stage.number)
-            if met and (met.missing or met.unlike):
+            if stage.number in seen and seen[stage.number].missing:
                 moved += _by_key(connection, work, stage, span) if stage.keyed else 0
                 if not stage.keyed:
                     _refuse_moved(connection, work, stage, span)
@@ -37,13 +35,17 @@ def _by_key(connection: Connection, work: Work, stage: Stage, span: Span) -> int
         "stage": stage.place,
         "rows": rows_of(stage.plan),
         "same": stage.same(),
+        "state": sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+            stage.unlike(), sql.Literal(DIFFERS), sql.Literal(GOING)
+        ),
         "mine": sql.SQL("{} AND k.unit = {}").format(span.rows(), sql.Literal(stage.number)),
         "gone": sql.Literal(GONE),
     }
     moved = connection.execute(
         sql.SQL(
-            "UPDATE {work} AS k SET part = t.tableoid, place = t.ctid FROM {stage} AS s, {rows} AS t"
-            " WHERE {mine} AND s.ctid = k.origin AND {same} AND (t.tableoid, t.ctid) <> (k.part, k.place)"
+            "UPDATE {work} AS k SET part = t.tableoid, place = t.ctid, version = t.xmin, state = {state}"
+            " FROM {stage} AS s, {rows} AS t WHERE {mine} AND s.ctid = k.origin AND {same}"
+            " AND (t.tableoid, t.ctid, t.xmin::text) <> (k.part, k.place, k.version::text)"
         ).format(**parts)
     ).rowcount
     gone = connection.execute(
@@ -58,12 +60,9 @@ def _by_key(connection: Connection, work: Work, stage: Stage, span: Span) -> int
 def _refuse_moved(connection: Connection, work: Work, stage: Stage, span: Span) -> None:
     """A row without a key that is not in its place can be any of those like it: all are found anew."""
     query = sql.SQL(
-        "SELECT count(*) FROM {} AS k JOIN {} AS s ON s.ctid = k.origin LEFT JOIN {} AS t"
-        " ON t.ctid = k.place AND t.tableoid = k.part AND {} = {} WHERE {} AND k.unit = {} AND t.ctid IS NULL"
-    ).format(
-        work.place, stage.place, rows_of(stage.plan), stage.text("t"), stage.text("s"), span.rows(),
-        sql.Literal(stage.number),
-    )  # fmt: skip
+        "SELECT count(*) FROM {} AS k LEFT JOIN {} AS t ON t.ctid = k.place AND t.tableoid = k.part"
+        " AND t.xmin = k.version WHERE {} AND k.unit = {} AND t.ctid IS NULL"
+    ).format(work.place, rows_of(stage.plan), span.rows(), sql.Literal(stage.number))
     if fetch(connection, query)[0][0]:
         raise Busy(
             f"rows of {stage.plan.label}, which has no key, were changed or moved while they were erased",
@@ -72,20 +71,20 @@ def _refuse_moved(connection: Connection, work: Work, stage: Stage, span: Span) 
         )
 
 
-def mark_unlike(connection: Connection, works: Works, span: Span, seen: Mapping[int, Seen]) -> int:
-    """Let the rows stay whose content is not that of the backup; returns how many."""
-    marked = 0
+def require_same_files(connection: Connection, works: Works) -> None:
+    """Raise Busy where a table was rewritten since its rows were found; in a transaction that keeps it so.
+
+    Places then mean other rows, and those of one transaction cannot be told apart by their version.
+    """
     for work in works.tables.values():
         for stage in work.stages:
-            unlike = seen[stage.number].unlike if stage.number in seen else []
-            if unlike:
-                marked += connection.execute(
-                    sql.SQL(
-                        "UPDATE {} AS k SET state = {} WHERE {} AND k.unit = {} AND k.digest = ANY(%s)"
-                    ).format(work.place, sql.Literal(DIFFERS), span.rows(), sql.Literal(stage.number)),
-                    [unlike],
-                ).rowcount
-    return marked
+            keep = sql.SQL("LOCK TABLE {} IN ROW EXCLUSIVE MODE").format(rows_of(stage.plan))
+            connection.execute(keep)
+    if read_files(connection, works) != works.files:
+        raise Busy(
+            "a table was rewritten (VACUUM FULL, CLUSTER, ALTER TABLE, TRUNCATE) while its rows were erased",
+            hint="try again when that has ended: the rows are then looked for anew",
+        )
 
 
 def mark_needed(connection: Connection, works: Works, keys: Iterable[ForeignKey], span: Span) -> int:

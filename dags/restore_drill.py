@@ -1,0 +1,25 @@
+"""Restore drill, once a month: a backup and an archive, picked at random, are had again from the vault alone.
+
+They are loaded into a scratch database and compared; what was erased since is erased again; the time is
+measured. Any difference fails the run. The report is in the evidence folder of the case.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, CronTriggerTimetable
+
+from handover_airflow.drilling import ZONE, drill, pick
+from handover_airflow.tasks import RETRIES, TARGET
+
+with DAG(
+    dag_id="restore_drill",
+    description="Restore a backup and an archive from the vault alone, compare, measure, report",
+    doc_md=__doc__,
+    schedule=CronTriggerTimetable("0 5 1 * *", timezone=ZONE),
+    catchup=False,
+    is_paused_upon_creation=True,  # somebody has to want it
+    max_active_runs=1,
+    tags=["handover"],
+    default_args=RETRIES,
+):
+    drill(pick(), TARGET)

@@ -1,0 +1,46 @@
+"""Scheduled backups: one DAG for each registered source; encrypted, proven by a restore, ended on their day.
+
+Nobody is asked: nothing is handed over and nothing changes at the source. What was erased since a backup is
+erased again whenever it is restored. Backups whose days are over end: their keys are destroyed.
+"""
+
+from __future__ import annotations
+
+from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+
+from handover.stages.daily_cases import RegisteredSource
+from handover_airflow.edge import BACKUP, registered_sources
+from handover_airflow.tasks import ANYWHERE, RETRIES, SOURCE, daily_params, planning, proven_backup, stage
+
+DRY_RUN = "Look and plan only: nothing is read out. 只演练，不执行。"
+
+
+def scheduled_backup(source: RegisteredSource) -> DAG:
+    """Return the DAG of a source."""
+    with DAG(
+        dag_id=f"{BACKUP}.{source.source}",
+        description="Plan, back up under one snapshot, seal, prove by a restore, close, end what is due",
+        doc_md=f"**{source.title}**\n\n{__doc__}",
+        schedule=CronTriggerTimetable(source.backups.schedule, timezone=source.timezone),
+        catchup=False,
+        is_paused_upon_creation=True,  # somebody has to want it
+        max_active_runs=1,
+        tags=["handover", BACKUP],
+        default_args=RETRIES,
+        params={"dry_run": daily_params(DRY_RUN)["dry_run"]},
+    ) as dag:
+        inventory, plan, gates = planning()
+        agreed = stage("scheduled_backups.need_no_approval", "approval", SOURCE)
+        backup, proven = proven_backup(plan)
+        inventory >> plan >> gates >> agreed >> backup
+        close = stage("close.close_run", "close", trigger_rule=TriggerRule.ALL_DONE)
+        # Whatever became of this one: others end on their day.
+        due = TriggerRule.ALL_DONE
+        ended = stage("scheduled_backups.end_due_backups", "end_backups", ANYWHERE, trigger_rule=due)
+        # What was read out is heard as it is now, for the backup may hold other rows than were planned.
+        proven >> stage("gates.require_gates", "gates_again", SOURCE) >> close >> ended
+    return dag
+
+
+for each in registered_sources():
+    globals()[f"{BACKUP}_{each.source}"] = scheduled_backup(each)

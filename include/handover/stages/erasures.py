@@ -1,0 +1,201 @@
+"""Erasures of one database by runs of any case: what a restore of an older backup has to do again.
+
+Runs belong to one database when they read it by the same connection, or when it said that it is the same. An
+erasure is open while rows may have gone and their tombstones are not written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from handover.errors import KeyUnavailable, LedgerRefused
+from handover.evidence.entry import verify_chain
+from handover.evidence.ledger import Entry, Ledger
+from handover.evidence.tombstones import count_tombstones
+from handover.model.case import Case
+from handover.model.disposition import SourceTreatment
+from handover.model.plan import Plan
+from handover.stages.context import Context
+from handover.stages.disposal import OPENED
+from handover.stages.hold_epoch import ERASED
+from handover.stages.past_runs import case_of
+from handover.stages.tombstones import DESTROYED, WRITTEN
+from handover.vault.keyring import Keyring, KeyState
+from handover.vault.roots import Purpose
+
+EXPORTED, SEALED, ENDED, ABORTED = "snapshot-exported", "backup-sealed", "backup-ended", "run-aborted"
+ARCHIVED = "archive-sealed"
+KINDS = ("run-opened", "plan", EXPORTED, SEALED, ENDED, ABORTED, OPENED, ERASED, WRITTEN, DESTROYED, ARCHIVED)
+
+
+@dataclass(frozen=True)
+class PastRun:
+    """A run as the ledger has it, of the kinds that tell what it erased and backed up."""
+
+    case: Case
+    run: str
+    entries: Mapping[str, Sequence[Entry]]
+
+    def last(self, kind: str) -> Entry | None:
+        """Return the last entry of a kind, if there is one."""
+        found = self.entries.get(kind)
+        return found[-1] if found else None
+
+    @property
+    def databases(self) -> set[str]:
+        """Return what its database said that it is."""
+        return {str(e.body.get("database", "")) for e in self.entries.get(EXPORTED, ())} - {""}
+
+    @property
+    def erases(self) -> bool:
+        """Say whether rows may have gone by it."""
+        return self._lets_go("erase")
+
+    @property
+    def pseudonymises(self) -> bool:
+        """Say whether rows may have lost their identities by it."""
+        return self._lets_go("pseudonymise")
+
+    def _lets_go(self, how: SourceTreatment) -> bool:
+        made = self.last("plan")
+        if made is None or OPENED not in self.entries:
+            return False
+        scope = Plan.model_validate(made.body["plan"]).scope
+        return any(c.rows and c.source == how for t in (scope.tables if scope else ()) for c in t.classes)
+
+    @property
+    def is_open(self) -> bool:
+        """Say whether rows may have gone and nobody could tell which, but by its backup."""
+        return self.erases and WRITTEN not in self.entries
+
+    @property
+    def erased_at(self) -> str:
+        """Return the last moment at which rows went; later than all while it is open."""
+        ended = None if self.is_open else self.last(ERASED)
+        return ended.at if ended else "9"
+
+    @property
+    def read_at(self) -> str:
+        """Return when the snapshot of its backup was taken; before all when nobody knows."""
+        sealed = self.last(SEALED)
+        wanted = f"g{sealed.body['generation']}" if sealed else None
+        found = [e.at for e in self.entries.get(EXPORTED, ()) if e.key == wanted]
+        return found[-1] if found else ""
+
+    @property
+    def is_backed_up(self) -> bool:
+        """Say whether it has a backup that can be restored."""
+        return SEALED in self.entries and not {ENDED, ABORTED} & self.entries.keys()
+
+    @property
+    def name(self) -> str:
+        """Return how its backup is named in the keyring."""
+        return f"{self.case.case}/{self.run}"
+
+    def context(self, like: Context) -> Context:
+        """Return this run's context, with the ledger, vault and keyring of another one."""
+        return replace(like, case=self.case, run=self.run)
+
+
+def past_runs(ledger: Ledger) -> list[PastRun]:
+    """Return all runs of all cases that the ledger knows."""
+    found: list[PastRun] = []
+    for case in ledger.cases():
+        by_run: dict[str, dict[str, list[Entry]]] = {}
+        for entry in ledger.entries(case, kinds=KINDS):
+            by_run.setdefault(entry.run, {}).setdefault(entry.kind, []).append(entry)
+        found += [
+            PastRun(case_of(entries["run-opened"][0]), run, entries)
+            for run, entries in by_run.items()
+            if "run-opened" in entries
+        ]
+    return found
+
+
+def pseudonymised_since(context: Context) -> list[str]:
+    """Return the names of the runs by which rows of this run's backup may have lost their identities."""
+    found, read_at = _since(context)
+    opened = {one.name: one.last(OPENED) for one in found if one.pseudonymises}
+    return [name for name, entry in opened.items() if entry and entry.at > read_at]
+
+
+def _since(context: Context) -> tuple[list[PastRun], str]:
+    """Return the runs over the database, and when this run's backup was read."""
+    found = same_database(context)
+    mine = (one.read_at for one in found if (one.case.case, one.run) == (context.case.case, context.run))
+    return found, next(mine, "")
+
+
+def active_backups(keyring: Keyring) -> set[str]:
+    """Return the names of the backups whose key is there."""
+    keys = [key for key in keyring.list() if key.purpose is Purpose.BACKUP]
+    return {key.case for key in keys if key.state is KeyState.ACTIVE}
+
+
+def same_database(context: Context) -> list[PastRun]:
+    """Return the runs of all cases over the database of this run, itself among them."""
+    every = past_runs(context.ledger)
+    mine = [one for one in every if (one.case.case, one.run) == (context.case.case, context.run)]
+    connections = {context.case.source.connection}
+    databases = {name for one in mine for name in one.databases}
+    return [one for one in every if one.case.source.connection in connections or one.databases & databases]
+
+
+def erasures_since(context: Context, *, strict: bool = True) -> Iterator[PastRun]:
+    """Yield the runs by which rows went that this run's backup may hold.
+
+    With ``strict`` raises LedgerRefused when ledger or tombstones were tampered with, KeyUnavailable when
+    nobody can say any more what went.
+    """
+    found, read_at = _since(context)
+    since = [one for one in found if one.erases and one.erased_at > read_at]
+    for case in sorted({one.case.case for one in since}) if strict else ():
+        _require_signed(context, case)
+    for one in since:
+        if strict:
+            _require_whole(context, one)
+        yield one
+
+
+def spent(context: Context) -> list[PastRun]:
+    """Return the runs whose tombstones nobody needs: no backup of the database lives that has their rows.
+
+    Nor does a declared one, of which nobody attested that it is gone.
+    """
+    active = active_backups(context.keyring)
+    every = same_database(context)
+    alive = [one.read_at for one in every if one.name in active and EXPORTED in one.entries]
+    return [
+        one
+        for one in every
+        if WRITTEN in one.entries
+        and not any(read_at < one.erased_at for read_at in alive)
+        and not any(store.kind == "backup" and store.attestation is None for store in one.case.stores)
+    ]
+
+
+def _require_signed(context: Context, case: str) -> None:
+    public = [context.keyring.signer().public_pem]
+    if findings := verify_chain((entry.line for entry in context.ledger.entries(case)), public):
+        raise LedgerRefused(
+            f"the ledger of case {case} does not verify, so nobody knows what was erased: {findings[0]}",
+            hint="find out who changed it before anything is restored",
+            findings=findings,
+        )
+
+
+def _require_whole(context: Context, one: PastRun) -> None:
+    """Raise unless there are as many tombstones of a run as were written."""
+    name, written = f"run {one.run} of case {one.case.case}", one.last(WRITTEN)
+    if written and context.keyring.find(Purpose.TOMBSTONE, one.name) is None:
+        raise KeyUnavailable(
+            f"the key of the tombstones of {name} is not there, so nobody can say which rows it erased",
+            hint="two persons may decide to restore it with all rows: `handover keep-erased`",
+        )
+    count = count_tombstones(context.ledger_url, one.case.case, one.run)
+    if written and count != written.body["tombstones"]:
+        raise LedgerRefused(
+            f"{name} left {written.body['tombstones']} tombstones, {count} are there",
+            hint="bring the ledger's database back from a copy; nothing is restored without them",
+        )

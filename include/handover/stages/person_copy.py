@@ -1,0 +1,189 @@
+"""A copy of what a source holds about one person, with what is said of others left out.
+
+Theirs are the row that is the person and all that the data map leads to it; rows elsewhere that name the
+person by a number, or by name with birth date or address, are found by value in every table and text. Of such
+a row, as it may be about somebody else, only what names the person is given, and what tells nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from typing import Any
+
+from psycopg import sql
+
+from handover.model.datamap import DataMap, DataSet
+from handover.model.registered import RegisteredSource
+from handover.postgres.closure import Closure
+from handover.postgres.keysets import scoped_rows
+from handover.postgres.membership import Hit
+from handover.postgres.ordering import rows_of
+from handover.postgres.person_rows import Mentions, Place, Row, read_mentions, read_where
+from handover.postgres.session import Connection, connect, qualified
+from handover.risk.loosely import Sieve
+from handover.risk.persons import Person, Persons
+from handover.risk.raw_values import KINDS, RawValues
+from handover.risk.searching import Search
+from handover.stages.person_graph import person_graph
+from handover.stages.person_known import IDENTITY, Known, mentioned, theirs
+from handover.stages.reading import begin_snapshot
+from handover.stages.subjects import CARDS, Subject, subject_scope
+
+
+@dataclass(frozen=True)
+class CopiedTable:
+    """Rows of a table for the person; ``theirs``: the data map leads from them to the person."""
+
+    source: str
+    label: str
+    dataset: DataSet | None
+    theirs: bool
+    rows: list[dict[str, Any]]
+
+
+class PersonCopy:
+    """One source, read in one snapshot. Use as a context manager; ask for ``own`` first."""
+
+    def __init__(self, source: RegisteredSource, url: str, datamap: DataMap, subject: Subject | None) -> None:
+        """Open a session that only reads."""
+        self.source, self.datamap, self.subject = source, datamap, subject
+        self.known = Known()
+        self.not_searched: list[str] = []
+        self._seen: set[Place] = set()
+        self._own: list[tuple[DataSet | None, str, list[Row]]] = []
+        self._connection: Connection = connect(url, read_only=True)
+
+    def __enter__(self) -> PersonCopy:
+        """Find the rows that are the person's, and what they say of who it is."""
+        try:
+            self._read_own()
+        except BaseException:
+            self._connection.close()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """End the session."""
+        self._connection.close()
+
+    @cached_property
+    def _datasets(self) -> Mapping[str, DataSet]:
+        return {label: one for one in self.datamap.datasets for label in one.labels}
+
+    def _read_own(self) -> None:
+        closure = None
+        if self.subject:
+            database, declared = self.source.database, self.source.virtual_keys
+            graph = person_graph(
+                self._connection, database.schemas, self.datamap, declared, self.source.polymorphic
+            )
+            # Proven and prepared before the snapshot, as the closure wants it.
+            closure = Closure(self._connection, graph, subject_scope([self.subject]), prefix="own")
+        begin_snapshot(self._connection)
+        if closure is None or self.subject is None:
+            return
+        closure.compute(lambda rows: None)
+        for keys in closure.key_sets.values():
+            self._take(
+                keys.table.label,
+                read_where(self._connection, rows_of(keys.table), scoped_rows(keys, "owned")),
+            )
+        for dataset in self.datamap.datasets:
+            for condition in _alternatives(dataset, self.subject):
+                rows = qualified(dataset.table.schema_name, dataset.table.name)
+                self._take(dataset.table.label, read_where(self._connection, rows, condition))
+
+    def _take(self, label: str, rows: list[Row]) -> None:
+        new = [row for row in rows if row.place not in self._seen]
+        self._seen |= {row.place for row in new}
+        dataset = self._datasets.get(label)
+        if new:
+            self._own.append((dataset, label, new))
+        for row in new if dataset and self.subject else ():
+            self._learn(dataset, row)
+
+    def _learn(self, dataset: DataSet | None, row: Row) -> None:
+        """Note numbers of the person's own row; of rows that lead there those that only a person has."""
+        if dataset is None or self.subject is None:
+            return
+        theirs = dataset.table == self.subject.table
+        leads = [path.to for path in dataset.subject] == [self.subject.table]
+        kinds = KINDS if theirs else (*CARDS, *IDENTITY) if leads else ()
+        of: dict[str, list[str]] = {}
+        for name, entry in dataset.columns.items():
+            value = row.values.get(name)
+            if entry.kind in kinds:
+                self.known.note(entry.kind, value)
+            if theirs and isinstance(value, str):
+                of.setdefault(entry.kind, []).append(value)
+        for name in of.get("person_name", ()):
+            births = [day[:10] for day in of.get("birth_date", ())] or [""]
+            places = product(births, of.get("address") or [""])
+            self.known.persons |= {Person(name, born or None, address or None) for born, address in places}
+
+    def own(self, known: Known) -> Iterator[CopiedTable]:
+        """Yield the rows that are the person's."""
+        for dataset, label, rows in self._own:
+            kept = [theirs(row.values, dataset, known) for row in rows]
+            yield CopiedTable(self.source.source, label, dataset, True, kept)
+
+    def mentions(self, known: Known) -> Iterator[CopiedTable]:
+        """Yield the rows elsewhere that name the person; what could not be searched is noted."""
+        values = RawValues()
+        for kind, said in known.numbers.items():
+            values.add(kind, said)
+        search, persons = Search(values), Persons(known.persons)
+
+        def hits(rows: bytes) -> list[Hit]:
+            return [*search(rows), *persons(rows)]
+
+        names = {one.name for one in known.persons if one.name and (one.born_on or one.address)}
+        plain = [form.encode() for form in known.forms]
+        found, unread = read_mentions(
+            self._connection, self.source.database.schemas, Sieve.of(known.forms, names), plain, hits
+        )
+        self.not_searched = [f"{one.schema_name}.{one.table}.{one.column}" for one in unread]
+        for one in found:
+            yield from self._named(one, known)
+
+    def _named(self, found: Mentions, known: Known) -> Iterator[CopiedTable]:
+        label = f"{found.schema}.{found.table}"
+        dataset = self._datasets.get(label)
+        rows = [row for row in found.rows if row.place not in self._seen]
+        of_person = [row for row in rows if dataset and _is_person(row, dataset, known)]
+        others = [row for row in rows if row not in of_person]
+        if of_person:
+            given = [theirs(row.values, dataset, known) for row in of_person]
+            yield CopiedTable(self.source.source, label, dataset, True, given)
+        if others:
+            given = [mentioned(row.values, dataset, known, found.columns[row.place]) for row in others]
+            yield CopiedTable(self.source.source, label, dataset, False, given)
+
+
+def _alternatives(dataset: DataSet, subject: Subject) -> Iterator[sql.Composable]:
+    """Yield conditions for rows that lead to the person because they lead to nobody named before."""
+    for number, path in enumerate(dataset.subject):
+        earlier = [column for one in dataset.subject[:number] for column in one.by]
+        if path.to != subject.table or path.when or not earlier or len(path.by) != len(subject.key):
+            continue
+        tests = [sql.SQL("t.{} IS NULL").format(sql.Identifier(one)) for one in earlier if one not in path.by]
+        tests += [
+            sql.SQL("t.{}::text = {}").format(sql.Identifier(column), sql.Literal(value))
+            for column, value in zip(path.by, subject.key.values(), strict=True)
+        ]
+        yield sql.SQL(" AND ").join(tests)
+
+
+def _is_person(row: Row, dataset: DataSet, known: Known) -> bool:
+    """Say whether a row is the person again, by a number that two people never share."""
+    if not any(path.to is None for path in dataset.subject):
+        return False
+    return any(
+        entry.kind in IDENTITY
+        and isinstance(value := row.values.get(name), str)
+        and known.is_theirs(entry.kind, value)
+        for name, entry in dataset.columns.items()
+    )

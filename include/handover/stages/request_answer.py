@@ -1,0 +1,226 @@
+"""Answers a request: finds the person's data in all its sources, writes letter and copy, seals them.
+
+Nothing of it lies anywhere in clear: the archive is made in memory and encrypted for the person's key. The
+ledger has its SHA-256 and counts. An answer that was written is not written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from secrets import token_hex
+from typing import Any
+
+from handover.errors import NotReady
+from handover.evidence.answer import CopiedColumn, CopiedRows, Decided, Letter, package
+from handover.evidence.notice_letters import seal_for, sender_of
+from handover.model.approval import Account
+from handover.model.kinds import KINDS
+from handover.model.policy import Text
+from handover.model.request import ARTICLES, COPIES, KIND_WORDS, PersonRequest
+from handover.stages.context import Context
+from handover.stages.facts import legal_day
+from handover.stages.person_copy import CopiedTable, PersonCopy
+from handover.stages.person_known import Known, known_from
+from handover.stages.request_decision import noted, read_noted
+from handover.stages.request_subjects import (
+    ANSWERED,
+    DECIDED,
+    DELIVERED,
+    certificate_of,
+    entries_of,
+    said_of,
+    subject_of,
+)
+from handover.stages.request_words import limits, said
+from handover.stages.requests import Desk, find_request
+from handover.stages.two_persons import words
+from handover.vault.store import FolderStore
+
+FOLDER = "answers"
+
+
+@dataclass(frozen=True)
+class Answered:
+    """An answer that lies sealed in a file; ``rows`` by source and table."""
+
+    file: str
+    sha256: str
+    rows: dict[str, dict[str, int]]
+
+
+def answers_folder(desk: Desk) -> Path:
+    """Return where sealed answers lie until they are delivered."""
+    return desk.settings.home / FOLDER
+
+
+def answer(desk: Desk, request: str) -> Answered:
+    """Write the answer and seal it; safe to repeat. ConfigurationMissing for an expired certificate."""
+    one = find_request(desk, request)
+    if made := answered(desk, one):
+        return made
+    certificate = sender_of(certificate_of(desk.at(one.sources[0], one.id), one.id), datetime.now(UTC))
+    tables, not_searched = _copied(desk, one) if one.kind in COPIES else ([], [])
+    decisions = _decided(desk, one) if one.kind == "erasure" else []
+    letter = _letter(desk, one, tables, decisions, not_searched)
+    sealed = seal_for(certificate, package(letter, [_rows(table) for table in tables]))
+    stored = FolderStore(answers_folder(desk)).put(f"{one.id}-{token_hex(2)}.zip.p7m", sealed)
+    rows: dict[str, dict[str, int]] = {name: {} for name in one.sources}
+    for table in tables:
+        there = rows[table.source]
+        there[table.label] = there.get(table.label, 0) + len(table.rows)
+    for name in one.sources:
+        body: dict[str, Any] = {
+            "request": one.id,
+            "file": stored.name,
+            "size": stored.size,
+            "sha256": stored.sha256,
+            "rows": rows[name],
+            "decided": [noted(each) for each in decisions if each.source == name],
+            "not_searched": [label for source, label in not_searched if source == name],
+            "portability": _conditions(one),
+        }
+        context = desk.at(name, one.id)
+        context.record(ANSWERED, body, key=f"{one.id}-{stored.sha256}")
+    return Answered(stored.name, stored.sha256, rows)
+
+
+def answered(desk: Desk, one: PersonRequest) -> Answered | None:
+    """Return the answer that was written, if one was in each source."""
+    entries = [desk.at(name, one.id).entries(ANSWERED) for name in one.sources]
+    if not all(entries):
+        return None
+    bodies = {name: found[-1].body for name, found in zip(one.sources, entries, strict=True)}
+    first = bodies[one.sources[0]]
+    return Answered(first["file"], first["sha256"], {name: body["rows"] for name, body in bodies.items()})
+
+
+def deliver(desk: Desk, who: Account, request: str, channel: str) -> PersonRequest:
+    """Record that the sealed answer was given to the person, by whom and how."""
+    one = find_request(desk, request)
+    made = answered(desk, one)
+    if made is None:
+        raise NotReady(f"request {one.id} has no answer yet", hint=f"`handover request answer {one.id}`")
+    body = {
+        "request": one.id,
+        "sha256": made.sha256,
+        "channel": words("channel", channel),
+        "by": who.name,
+        "account_id": who.id,
+    }
+    for name in one.sources:
+        context = desk.at(name, one.id)
+        context.record(DELIVERED, body, key=f"{one.id}-delivered")
+    return find_request(desk, one.id)
+
+
+def _copied(desk: Desk, one: PersonRequest) -> tuple[list[CopiedTable], list[tuple[str, str]]]:
+    """Return the rows of all sources: what one knows of the person is looked for in all of them."""
+    known: Known | None = None
+    with ExitStack() as stack:
+        copies = []
+        for name in one.sources:
+            context = desk.at(name, one.id)
+            copy = PersonCopy(
+                desk.source(name), context.source, desk.datamap(name), subject_of(context, one.id)
+            )
+            copies.append(stack.enter_context(copy))
+            known = known or known_from(said_of(context, one.id))
+            known.join(copy.known)
+        if known is None:
+            return [], []
+        tables = [table for copy in copies for table in copy.own(known)]
+        if one.kind != "portability":  # what only names the person was not given by them
+            tables += [table for copy in copies for table in copy.mentions(known)]
+        return tables, [(copy.source.source, label) for copy in copies for label in copy.not_searched]
+
+
+def _rows(table: CopiedTable) -> CopiedRows:
+    dataset = table.dataset
+    names = dict.fromkeys(name for row in table.rows for name in row)
+    kinds = {name: KINDS[entry.kind] for name, entry in dataset.columns.items()} if dataset else {}
+    columns = [
+        CopiedColumn(
+            name, Text(zh=kinds[name].chinese, en=kinds[name].english) if name in kinds else _UNKNOWN
+        )
+        for name in names
+    ]
+    words_ = (dataset.purpose, dataset.origin) if dataset else ("", "")
+    return CopiedRows(table.source, table.label, table.theirs, *words_, columns, table.rows)
+
+
+_UNKNOWN = Text(zh="未说明", en="not described")
+
+
+def _letter(
+    desk: Desk,
+    one: PersonRequest,
+    tables: list[CopiedTable],
+    decisions: list[Decided],
+    not_searched: list[tuple[str, str]],
+) -> Letter:
+    sources = [desk.source(name) for name in one.sources]
+    return Letter(
+        request=one.id,
+        kind=KIND_WORDS[one.kind],
+        article=ARTICLES[one.kind],
+        received=one.received,
+        due=one.due,
+        written=legal_day(),
+        handlers=list(dict.fromkeys(source.handler.name for source in sources)),
+        said=said(one, sources, bool(tables)),
+        decided=decisions,
+        limits=limits(not_searched) if one.kind == "access" else (),
+    )
+
+
+def sources_waiting(desk: Desk, one: PersonRequest) -> dict[str, str]:
+    """Return the sources in which an erasure is not done, each with what is missing."""
+    waiting = {}
+    for name in one.subjects if one.kind == "erasure" else ():
+        context = desk.at(name, one.id)
+        said = _last_decision(context, one.id)
+        if said is None:
+            waiting[name] = "nothing was decided"
+            continue
+        closed = replace(context, run=said["run"]).entries("run-closed")
+        complete = closed and closed[-1].body["status"] == "complete"
+        if not complete and any(each["goes"] for each in said["decided"]):
+            waiting[name] = f"run {said['run']} is not complete"
+    return waiting
+
+
+def _decided(desk: Desk, one: PersonRequest) -> list[Decided]:
+    """Return what was decided in all sources that know the person, after what goes has gone."""
+    if waiting := sources_waiting(desk, one):
+        raise NotReady(
+            f"request {one.id} cannot be answered yet: "
+            + "; ".join(f"{name}: {lacking}" for name, lacking in waiting.items()),
+            hint=f"trigger the DAG subject_request with request {one.id} and that source",
+        )
+    said = {name: _last_decision(desk.at(name, one.id), one.id) for name in one.subjects}
+    return [read_noted(name, each) for name, body in said.items() if body for each in body["decided"]]
+
+
+def _last_decision(context: Context, request: str) -> Mapping[str, Any] | None:
+    found = [
+        entry.body
+        for entry in entries_of(context)
+        if entry.kind == DECIDED and entry.body["request"] == request
+    ]
+    return found[-1] if found else None
+
+
+def _conditions(one: PersonRequest) -> dict[str, str]:
+    """Return how the four conditions of NDSR 25 are met."""
+    if one.kind != "portability":
+        return {}
+    return {
+        "identity_verified": one.verified,
+        "given_by": str(one.basis),
+        "feasible": "JSON and CSV",
+        "no_harm_to_others": "rows of the person alone; what names others is left out",
+    }

@@ -1,0 +1,83 @@
+"""The run that erases what a person asked to have erased, in one source: that of a case made for it.
+
+What is asked between its tasks is answered from the ledger, so that each can be repeated.
+"""
+
+from __future__ import annotations
+
+from datetime import date
+
+from handover.errors import CaseInvalid, VerificationFailed
+from handover.law.packs import load_packs, select
+from handover.model.registered import load_source
+from handover.model.request import PersonRequest
+from handover.settings import Settings
+from handover.stages.context import Context, Resolver, open_case
+from handover.stages.daily_cases import erasure_case
+from handover.stages.facts import legal_day
+from handover.stages.request_answer import Answered, answer, sources_waiting
+from handover.stages.requests import Desk, find_request, overdue_requests
+
+
+def open_erasure(
+    settings: Settings, source: str, request: str, run_id: str, resolve: Resolver, on: date
+) -> Context:
+    """Open the erasure of a request in a source, judged by the law of a day.
+
+    Raises CaseInvalid unless it is a request for erasure by somebody whom the source knows.
+    """
+    desk = Desk(settings, resolve)
+    one = find_request(desk, request)
+    _require_erasure(one, source)
+    registered = load_source(settings.sources, source)
+    packs = select(load_packs(settings.policies), registered.policy, on)
+    return open_case(settings, erasure_case(registered, packs, on, request), run_id, resolve)
+
+
+def source_of(desk: Desk, request: str, named: str) -> str:
+    """Return the source in which a request is carried out: the one that was named, or the only one."""
+    one = find_request(desk, request)
+    known = tuple(one.subjects) or one.sources
+    if named and named not in one.sources:
+        raise CaseInvalid(
+            f"request {request} was not opened in {named}", hint=f"its sources: {', '.join(one.sources)}"
+        )
+    if not named and one.kind == "erasure" and len(known) > 1:
+        raise CaseInvalid(
+            f"request {request} is about {len(known)} sources", hint=f"name one of {', '.join(known)}"
+        )
+    return named or known[0]
+
+
+def erases(desk: Desk, request: str, source: str) -> bool:
+    """Say whether a request has something erased in a source, as far as the law lets it go."""
+    one = find_request(desk, request)
+    return one.kind == "erasure" and source in one.subjects
+
+
+def answer_when_due(desk: Desk, request: str) -> Answered | None:
+    """Write the answer, unless a source has still to erase: its own run then writes it."""
+    if sources_waiting(desk, find_request(desk, request)):
+        return None
+    return answer(desk, request)
+
+
+def require_none_overdue(desk: Desk) -> int:
+    """Return how many requests wait for their answer; raises VerificationFailed when one waits too long."""
+    late = overdue_requests(desk, legal_day())
+    if late:
+        named = (f"{one.id} ({one.kind}), due {one.due}, in {', '.join(one.sources)}" for one in late)
+        raise VerificationFailed(
+            "requests of persons are overdue:\n  " + "\n  ".join(named),
+            hint="answer them: trigger the DAG subject_request, or `handover request answer ID`",
+            requests=[one.id for one in late],
+        )
+    return 0
+
+
+def _require_erasure(one: PersonRequest, source: str) -> None:
+    if one.kind != "erasure" or source not in one.subjects:
+        raise CaseInvalid(
+            f"request {one.id} has nothing erased in {source}",
+            hint="only a request for erasure does, and only where the person is known",
+        )

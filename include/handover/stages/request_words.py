@@ -1,0 +1,76 @@
+"""What a letter to a person says, in both languages."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from handover.model.policy import Text
+from handover.model.registered import RegisteredSource
+from handover.model.request import PersonRequest
+
+NOBODY = Text(
+    zh="按您提供的信息，我们在各业务系统中未查到您的客户记录。",
+    en="By what you told us we found no record of you as a customer in our systems.",
+)
+COPY = Text(
+    zh="随信附上您的个人信息副本：供阅读的网页、供机器读取的 JSON 以及每张表的 CSV。其中他人的信息已遮盖。",
+    en="A copy of your personal information is enclosed: this page to read, JSON and a CSV for each table "
+    "for programs. What names other people is left out.",
+)
+NO_COPY = Text(zh="没有找到与您有关的记录。", en="No rows about you were found.")
+MENTIONS = Text(
+    zh="标明“提及您的记录”的是其他记录中写有您号码的行，仅给出写有您信息的部分。",
+    en="“Rows that name you” are rows elsewhere with a number of yours; only what names you is given.",
+)
+ERASURE = Text(
+    zh="下表逐类说明哪些数据已删除、哪些依法保留及理由。保留期间除存储和必要的安全保护外，不作其他处理。",
+    en="The table says of each kind of data whether it was erased, or is kept and why. What is kept is "
+    "stored and protected, and not used otherwise (PIPL 47).",
+)
+REMEDY = Text(
+    zh="您对本答复有异议的，可向我们提出，或依法向人民法院提起诉讼、向履行个人信息保护职责的部门投诉。",
+    en="If you disagree you can tell us, bring a suit before the people's court, or complain to the "
+    "authority for the protection of personal information (PIPL 50, 65).",
+)
+
+
+def said(one: PersonRequest, sources: Sequence[RegisteredSource], found: bool) -> list[Text]:
+    """Return the paragraphs of an answer; ``found``: whether rows are enclosed."""
+    paragraphs = [] if one.subjects else [NOBODY]
+    if one.kind in ("access", "portability"):
+        paragraphs.append(COPY if found else NO_COPY)
+        paragraphs += [MENTIONS] if found and one.kind == "access" else []
+    elif one.kind == "erasure":
+        paragraphs += [ERASURE] if one.subjects else []
+    else:
+        paragraphs.append(_recorded(one, sources))
+    return [*paragraphs, REMEDY]
+
+
+def _recorded(one: PersonRequest, sources: Sequence[RegisteredSource]) -> Text:
+    offices = "、".join(dict.fromkeys(each.requests.owner or each.owner for each in sources))
+    if one.kind == "correction":
+        return Text(
+            zh=f"您的更正请求已登记，并转交负责部门核实处理：{offices}。",
+            en=f"Your request to correct data was recorded and passed to the office in charge: {offices}.",
+        )
+    return Text(
+        zh=f"您的请求已登记，并由负责部门处理：{offices}。处理期间，您的数据不会被删除。",
+        en=f"Your request was recorded and is with the office in charge: {offices}. Until it is settled none "
+        "of your data is erased.",
+    )
+
+
+def limits(not_searched: Sequence[tuple[str, str]]) -> list[Text]:
+    """Return what the search for a person cannot see."""
+    found = [
+        Text(
+            zh="写在压缩文件、图片中或经编码的内容无法按值查找，仅含姓名而无其他信息的文字亦未计入。",
+            en="What is written inside compressed files or pictures, or encoded, cannot be found by value; "
+            "texts with a name alone were not counted either.",
+        )
+    ]
+    if not_searched:
+        named = ", ".join(f"{source}: {column}" for source, column in not_searched)
+        found.append(Text(zh=f"未能查找的列：{named}", en=f"Columns that could not be searched: {named}"))
+    return found

@@ -1,0 +1,61 @@
+"""The DAGs of scheduled backups and of the restore drill: their order, their hours, nothing twice at once."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+from handover.model.registered import load_source
+from handover.settings import REPOSITORY
+
+SOURCE = "sample-lending"
+
+
+@pytest.fixture(scope="module")
+def dags(airflow: ModuleType) -> Any:
+    from airflow.dag_processing.dagbag import DagBag
+
+    found = {}
+    for name in ("scheduled_backup", "restore_drill"):
+        bag = DagBag(str(REPOSITORY / "dags" / f"{name}.py"))
+        assert bag.import_errors == {}
+        found |= bag.dags
+    return found
+
+
+def test_each_source_has_its_backup(dags: Any) -> None:
+    sources = (REPOSITORY / "include" / "sources").glob("*.yaml")
+    assert dags.keys() == {"restore_drill", *(f"scheduled_backup.{path.stem}" for path in sources)}
+
+
+def test_a_backup_in_its_order(dags: Any) -> None:
+    dag = dags[f"scheduled_backup.{SOURCE}"]
+
+    def upstream(task_id: str) -> set[str]:
+        return {task.task_id for task in dag.get_task(task_id).get_flat_relatives(True)}
+
+    assert upstream("backup") >= {"inventory", "plan", "gates", "approval"}
+    assert upstream("close") >= {"seal", "restore_test", "gates_again"}
+    for task_id in ("close", "end_backups"):
+        assert dag.get_task(task_id).trigger_rule.value == "all_done"
+    source = load_source(REPOSITORY / "include" / "sources", SOURCE)
+    assert (dag.timetable.expression, str(dag.timetable.timezone)) == (
+        source.backups.schedule,
+        source.timezone,
+    )
+
+
+def test_neither_runs_twice_at_once_or_for_days_gone_by(dags: Any) -> None:
+    for dag in dags.values():
+        assert (dag.max_active_runs, dag.catchup) == (1, False)
+
+
+def test_the_drill_is_monthly_and_tries_each_pick(dags: Any) -> None:
+    dag = dags["restore_drill"]
+    assert dag.timetable.expression == "0 5 1 * *"
+    drill = dag.get_task("drill")
+    assert drill.is_mapped
+    assert drill.pool == "handover_target"
+    assert set(drill.upstream_task_ids) == {"pick"}

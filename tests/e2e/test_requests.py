@@ -1,0 +1,437 @@
+"""Requests of persons of the sample company: a sealed copy of what is theirs, a decision for each class."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import pkcs7
+
+from fixtures.clusters import databases
+from fixtures.contents import run_sql
+from fixtures.daily import swept
+from fixtures.login import login_service
+from fixtures.runs import Runner, make_ledger
+from handover.cli import main
+from handover.errors import (
+    CaseInvalid,
+    ConfigurationMissing,
+    LedgerRefused,
+    NotReady,
+    SubjectUnclear,
+    VerificationFailed,
+)
+from handover.evidence.ledger import Ledger
+from handover.local.clusters import Cluster
+from handover.model.approval import Account
+from handover.model.request import Asked
+from handover.postgres.session import connect, fetch
+from handover.sample.company import generate
+from handover.settings import REPOSITORY, Settings
+from handover.stages.approvals import record_requester
+from handover.stages.close import close_run
+from handover.stages.context import Context
+from handover.stages.daily_cases import open_sweep
+from handover.stages.facts import legal_day
+from handover.stages.holds import all_holds
+from handover.stages.inventory import inventory
+from handover.stages.plan import plan
+from handover.stages.request_answer import answer, answers_folder, deliver
+from handover.stages.request_decision import decide_erasure
+from handover.stages.request_runs import open_erasure, require_none_overdue
+from handover.stages.requests import Desk, find_request, open_request, overdue_requests, request_faults
+
+SOURCE = "sample-lending"
+CLERK = Account(name="clerk", id="clerk")
+
+
+@dataclass(frozen=True)
+class Company(Runner):
+    """A runner with sources and answers of its own."""
+
+    def settings(self) -> Settings:
+        """Return the settings with the folder of sources."""
+        return replace(super().settings(), sources=self.home / "sources")
+
+    @property
+    def desk(self) -> Desk:
+        """Where requests come in."""
+        urls = {"sample_source": self.urls["src"], "sample_target": self.urls["dst"]}
+        return Desk(self.settings(), urls.__getitem__)
+
+    def sweep(self, run: str) -> Context:
+        """Open a sweep of today."""
+        return open_sweep(self.desk.settings, SOURCE, run, self.desk.resolve, legal_day())
+
+    def erasure(self, request: str, run: str) -> Context:
+        """Open the erasure of a request."""
+        desk = self.desk
+        return open_erasure(desk.settings, SOURCE, request, run, desk.resolve, legal_day())
+
+    def one(self, query: str) -> Any:
+        """Return one value of the source."""
+        session = connect(self.urls["src"], read_only=True)
+        try:
+            return fetch(session, query)[0][0]
+        finally:
+            session.close()
+
+
+# The database has no such key; holds follow keys alone.
+VIEWS_LEAD_TO_PERSONS = """virtual_keys:
+  - table: lending.page_views
+    columns: [customer_id]
+    references: lending.customers
+    to_columns: [customer_id]
+"""
+
+
+@pytest.fixture(scope="module")
+def company(
+    cluster: Cluster, second_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Company]:
+    """The sample company, registered; a card of one customer is written down in remarks about another."""
+    with databases(cluster) as source, databases(second_cluster) as target:
+        urls = {"src": source("source"), "dst": target("target")}
+        generate(urls["src"], rows=1_000, seed=7)
+        run_sql(urls["src"], TOLD)
+        home = tmp_path_factory.mktemp("requests")
+        made = Company(home, make_ledger(cluster, source), str(second_cluster.programs), urls)
+        (home / "sources").mkdir()
+        text = (REPOSITORY / "include" / "sources" / f"{SOURCE}.yaml").read_text(encoding="utf-8")
+        text = text.replace("polymorphic:", f"{VIEWS_LEAD_TO_PERSONS}polymorphic:", 1)
+        (home / "sources" / f"{SOURCE}.yaml").write_text(text, encoding="utf-8")
+        yield made
+
+
+# A borrower with settled loans and page views; a note about another customer names their number.
+TOLD = """
+CREATE TABLE public.told AS SELECT c.customer_id AS id, c.mobile FROM lending.customers c
+WHERE EXISTS (SELECT FROM lending.loans l WHERE l.customer_id = c.customer_id AND l.status = 'settled')
+AND EXISTS (SELECT FROM lending.page_views v WHERE v.customer_id = c.customer_id)
+AND (SELECT count(*) FROM lending.customers o WHERE o.mobile = c.mobile) = 1 ORDER BY 1 LIMIT 2;
+INSERT INTO lending.call_notes (note_id, customer_id, employee_id, called_at, duration, note)
+SELECT 1000000, o.customer_id, n.employee_id, n.called_at, n.duration, '联系人：李四，电话 '
+  || concat_ws('-', left(t.mobile, 3), substr(t.mobile, 4, 4), right(t.mobile, 4)) || '；另一电话 13912345678'
+FROM (SELECT * FROM lending.call_notes LIMIT 1) AS n, (SELECT * FROM public.told ORDER BY id LIMIT 1) AS t,
+  (SELECT max(customer_id) AS customer_id FROM lending.customers) AS o;
+"""
+
+
+@dataclass(frozen=True)
+class Requester:
+    """Who asks, with a key of their own."""
+
+    key: rsa.RSAPrivateKey
+    pem: bytes
+
+    @classmethod
+    def make(cls, until: datetime) -> Requester:
+        """Return somebody whose certificate is valid until then."""
+        key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+        name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "sample 示例")])
+        builder = x509.CertificateBuilder().subject_name(name).issuer_name(name).public_key(key.public_key())
+        builder = builder.serial_number(1).not_valid_before(until - timedelta(days=9)).not_valid_after(until)
+        made = builder.sign(key, hashes.SHA256())
+        return cls(key, made.public_bytes(serialization.Encoding.PEM))
+
+    def answered(self, desk: Desk, request: str) -> dict[str, bytes]:
+        """Have a request answered and return the files of the answer."""
+        return self.opened((answers_folder(desk) / answer(desk, request).file).read_bytes())
+
+    def opened(self, sealed: bytes) -> dict[str, bytes]:
+        """Return the files of an answer."""
+        certificate = x509.load_pem_x509_certificate(self.pem)
+        plain = pkcs7.pkcs7_decrypt_der(sealed, certificate, self.key, [])
+        with zipfile.ZipFile(io.BytesIO(plain)) as archive:
+            return {name: archive.read(name) for name in archive.namelist()}
+
+
+@pytest.fixture(scope="module")
+def requester() -> Requester:
+    """Somebody with a certificate that is valid."""
+    return Requester.make(datetime.now(UTC) + timedelta(days=1))
+
+
+def asked(kind: str = "access", **changes: Any) -> Asked:
+    said = {
+        "kind": kind,
+        "channel": "hotline 热线",
+        "received": legal_day(),
+        "verified": "identity card shown",
+    }
+    return Asked.model_validate(said | changes)
+
+
+def test_a_copy_of_what_is_theirs_and_of_what_names_them(company: Company, requester: Requester) -> None:
+    mobile, told = (
+        company.one("SELECT mobile FROM public.told ORDER BY id LIMIT 1"),
+        company.one("SELECT min(id) FROM public.told"),
+    )
+    made = open_request(company.desk, CLERK, mobile, asked(), requester.pem)
+    assert made.due == legal_day() + timedelta(days=30)
+    assert "GB/T 35273" in made.clock.en
+    done = answer(company.desk, made.id)
+    assert answer(company.desk, made.id) == done, "it is written once"
+    sealed = (answers_folder(company.desk) / done.file).read_bytes()
+    assert mobile.encode() not in sealed
+    files = requester.opened(sealed)
+    data = json.loads(files["data.json"])
+    mine = {one["table"]: one["rows"] for one in data["tables"] if one["yours"]}
+    named = {one["table"]: one["rows"] for one in data["tables"] if not one["yours"]}
+    assert mine["lending.customers"][0]["mobile"] == mobile
+    for table, column in (
+        ("loans", "customer_id"),
+        ("page_views", "customer_id"),
+        ("bank_cards", "customer_id"),
+    ):
+        count = company.one(f"SELECT count(*) FROM lending.{table} WHERE {column} = {told}")
+        assert len(mine.get(f"lending.{table}", [])) == count, table
+    (note,) = [
+        one for one in named["lending.call_notes"] if "13912345678" in str(one) or "另一电话" in one["note"]
+    ]
+    assert mobile[-4:] in note["note"]
+    assert "13912345678" not in note["note"]
+    assert "李四" not in note["note"]
+    assert note["customer_id"] == "［他人信息 / another person's］"
+    letter = files["letter.html"].decode()
+    assert "贷款服务的客户管理" in letter
+    assert any(name.endswith("lending.loans.csv") for name in files)
+    entries = company.desk.at(SOURCE).ledger.entries(SOURCE)
+    assert mobile not in "".join(entry.line for entry in entries)
+    assert find_request(company.desk, made.id).answered_at
+    assert not find_request(company.desk, made.id).delivered_at
+    assert deliver(company.desk, CLERK, made.id, "at the counter").delivered_at
+
+
+def test_portability_holds_what_is_theirs_alone(company: Company, requester: Requester) -> None:
+    key = company.one("SELECT mobile FROM public.told ORDER BY id LIMIT 1")
+    made = open_request(
+        company.desk, CLERK, key, asked("portability", basis="contract"), requester.pem, SOURCE
+    )
+    data = json.loads(requester.answered(company.desk, made.id)["data.json"])
+    assert all(one["yours"] for one in data["tables"])
+    (entry,) = company.desk.at(SOURCE, made.id).entries("request-answered")
+    assert entry.body["portability"]["given_by"] == "contract"
+    with pytest.raises(CaseInvalid, match="basis"):
+        open_request(company.desk, CLERK, key, asked("portability"), requester.pem)
+
+
+def test_who_is_nobody_here_is_answered_so(company: Company, requester: Requester) -> None:
+    made = open_request(company.desk, CLERK, "13900009999", asked(), requester.pem)
+    assert made.subjects == {}
+    files = requester.answered(company.desk, made.id)
+    assert "no record of you" in files["letter.html"].decode()
+    assert "data.json" not in files
+
+
+def test_what_cannot_be_is_refused_and_nothing_is_recorded(company: Company, requester: Requester) -> None:
+    others = "customer_id NOT IN (SELECT id FROM public.told)"
+    run_sql(company.urls["src"], f"UPDATE lending.customers SET mobile = '13911112222' WHERE {others}")
+    before = len(company.desk.at(SOURCE).ledger.entries(SOURCE, kinds=("request-opened",)))
+    with pytest.raises(SubjectUnclear, match=r"in lending\.customers"):
+        open_request(company.desk, CLERK, "13911112222", asked(), requester.pem)
+    late = Requester.make(datetime.now(UTC) - timedelta(days=1))
+    with pytest.raises(ConfigurationMissing, match="not valid today"):
+        open_request(company.desk, CLERK, "13900009999", asked(), late.pem)
+    with pytest.raises(CaseInvalid, match="to come"):
+        tomorrow = legal_day() + timedelta(days=1)
+        open_request(company.desk, CLERK, "13900009999", asked(received=tomorrow), requester.pem)
+    with pytest.raises(CaseInvalid, match="what the complaint is about"):
+        open_request(company.desk, CLERK, "13900009999", asked("complaint"), requester.pem)
+    with pytest.raises(LedgerRefused, match="names personal data"):
+        open_request(company.desk, CLERK, "13900009999", asked(channel="13800138000"), requester.pem)
+    assert len(company.desk.at(SOURCE).ledger.entries(SOURCE, kinds=("request-opened",))) == before
+
+
+def test_an_objection_holds_and_an_overdue_one_blocks(company: Company, requester: Requester) -> None:
+    key = company.one("SELECT mobile FROM public.told ORDER BY id DESC LIMIT 1")
+    long_ago = legal_day() - timedelta(days=60)
+    said = asked("objection", received=long_ago, matter="disagrees with a fee")
+    made = open_request(company.desk, CLERK, key, said, requester.pem)
+    (hold,) = [one for one in all_holds(company.desk.at(SOURCE), SOURCE) if one.id == made.holds[SOURCE]]
+    assert (hold.what, hold.kind, hold.subject) == ("subject", "objection", made.subjects[SOURCE])
+    assert [one.id for one in overdue_requests(company.desk, legal_day())] == [made.id]
+    sweep = company.sweep("run-late")
+    assert request_faults(sweep) == [f"request {made.id} (objection) should have been answered by {made.due}"]
+    with pytest.raises(VerificationFailed, match=made.id):
+        require_none_overdue(company.desk)
+    answer(company.desk, made.id)
+    assert request_faults(sweep) == []
+    assert require_none_overdue(company.desk) == 0
+    other = open_request(company.desk, CLERK, key, asked("correction", matter="the postcode"), requester.pem)
+    assert other.holds == {}
+    files = requester.answered(company.desk, other.id)
+    assert "示例信息部" in files["letter.html"].decode()
+
+
+def decisions(found: list[Any]) -> dict[tuple[str, bool], int]:
+    return {(one.row_class, one.goes): one.rows for one in found}
+
+
+def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Requester) -> None:
+    """The first of the two has no hold; the other one's complaint keeps everything."""
+    for order, held in (("min", False), ("max", True)):
+        key = company.one(f"SELECT {order}(id) FROM public.told")
+        mobile = company.one(f"SELECT mobile FROM public.told WHERE id = {key}")
+        if held:
+            said = asked("complaint", matter="disagrees with a fee")
+            assert open_request(company.desk, CLERK, mobile, said, requester.pem).holds
+        made = open_request(company.desk, CLERK, mobile, asked("erasure"), requester.pem)
+        with pytest.raises(NotReady, match="cannot be answered yet"):
+            answer(company.desk, made.id)
+        context = company.erasure(made.id, f"erase-{order}")
+        record_requester(context, "admin")
+        inventory(context)
+        planned = plan(context)
+        found = decide_erasure(context)
+        views = company.one(f"SELECT count(*) FROM lending.page_views WHERE customer_id = {key}")
+        told = decisions(found)
+        assert told.get(("网站浏览记录 / page views", True), 0) == (0 if held else views)
+        assert told.get(("网站浏览记录 / page views", False), 0) == (views if held else 0)
+        assert not any(one.goes for one in found if one.row_class == "lending.customers")
+        rows = {one.table: one.rows for one in planned.scope.tables if one.rows}
+        assert rows.get("lending.page_views", 0) == (0 if held else views)
+        assert sum(rows.values()) == 0 if held else rows
+        kept = [one for one in found if one.row_class.startswith("已结清贷款") and not one.goes]
+        for one in kept:
+            assert one.until or held
+            assert one.why
+        if not held:
+            swept(company, context)
+            close_run(context)
+            assert company.one(f"SELECT count(*) FROM lending.page_views WHERE customer_id = {key}") == 0
+            assert company.one("SELECT count(*) FROM lending.page_views") > 0
+            files = requester.answered(company.desk, made.id)
+            assert "删除 / erased" in files["letter.html"].decode()
+        if held:
+            assert any("异议" in text.zh for one in found for text in one.why)
+            files = requester.answered(company.desk, made.id)
+            assert "异议" in files["letter.html"].decode()
+
+
+@pytest.fixture
+def command(
+    company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Callable[..., int]]:
+    """The command line of an installation with one clerk."""
+    with login_service(tmp_path / "login", {"clerk": "secret"}) as address:
+        variables = company.settings().variables | {
+            "HANDOVER_SOURCES": str(company.home / "sources"),
+            "AIRFLOW__API__BASE_URL": address,
+            "AIRFLOW_CONN_SAMPLE_SOURCE": company.urls["src"],
+            "AIRFLOW_CONN_SAMPLE_TARGET": company.urls["dst"],
+        }
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+        (tmp_path / "password").write_text("secret")
+
+        def run(action: str, *arguments: str, said: str = "", proven: bool = True) -> int:
+            monkeypatch.setattr("sys.stdin", io.StringIO(said))
+            proof = ["--as", "clerk", "--password-file", str(tmp_path / "password")] if proven else []
+            return main(["request", action, *arguments, *proof])
+
+        yield run
+
+
+def test_the_commands(
+    command: Callable[..., int],
+    company: Company,
+    requester: Requester,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    (tmp_path / "to.pem").write_bytes(requester.pem)
+    long_ago = str(legal_day() - timedelta(days=40))
+    about = [
+        "--kind",
+        "access",
+        "--channel",
+        "hotline",
+        "--verified",
+        "identity card",
+        "--received",
+        long_ago,
+    ]
+    assert command("open", *about, "--to", str(tmp_path / "nothing"), said="x") == 1
+    assert "cannot be read" in capsys.readouterr().err
+    assert command("open", *about, "--to", str(tmp_path / "to.pem"), said="13900008888") == 0
+    out = capsys.readouterr()
+    request = out.out.strip()
+    assert "no source: the answer says so" in out.err
+    assert command("overdue", proven=False) == 1
+    assert request in capsys.readouterr().out
+    assert command("delivered", request, "--channel", "by post") == 1
+    assert "has no answer yet" in capsys.readouterr().err
+    assert command("answer", request, proven=False) == 0
+    assert "zip.p7m" in capsys.readouterr().out
+    assert command("delivered", request, "--channel", "by post") == 0
+    assert capsys.readouterr().out.startswith(f"{request}: delivered on")
+    assert command("list", proven=False) == 0
+    (line,) = [one for one in capsys.readouterr().out.splitlines() if request in one]
+    assert "delivered on" in line
+    assert command("overdue", "--on", "2020-01-01", proven=False) == 0
+
+
+@pytest.fixture
+def second(company: Company) -> Iterator[str]:
+    """A second source: another company's people under the same keys."""
+    name = "sample-second"
+    generate(company.urls["dst"], rows=1_000, seed=8)
+    run_sql(company.urls["dst"], OTHERS)
+    folder = company.home / "sources"
+    text = (folder / f"{SOURCE}.yaml").read_text(encoding="utf-8").replace(SOURCE, name)
+    (folder / f"{name}.yaml").write_text(
+        text.replace("connection: sample_source", "connection: sample_target")
+    )
+    yield name
+    (folder / f"{name}.yaml").unlink()
+
+
+# Nobody there has a number that somebody has in the first source.
+OTHERS = """
+UPDATE lending.customers SET mobile = '199' || lpad(customer_id::text, 8, '0'),
+  email = NULL, business_code = NULL;
+UPDATE lending.bank_cards SET card_no = '62284800' || lpad(card_id::text, 11, '0');
+UPDATE lending.identity_documents SET number = 'G' || lpad(document_id::text, 8, '0');
+"""
+
+
+def test_a_request_is_looked_for_in_all_sources(company: Company, requester: Requester, second: str) -> None:
+    """A key that means two different people is refused; a number finds whom each source knows by it."""
+    key = str(company.one("SELECT min(id) FROM public.told"))
+    with pytest.raises(
+        SubjectUnclear, match=f"different persons may be meant in {second}, {SOURCE}|{SOURCE}, "
+    ):
+        open_request(company.desk, CLERK, key, asked(), requester.pem, table="lending.customers")
+    mobile = company.one(f"SELECT mobile FROM public.told WHERE id = {key}")
+    run_sql(
+        company.urls["dst"], f"UPDATE lending.complaints SET body = 'see {mobile}' WHERE complaint_id = 1"
+    )
+    made = open_request(company.desk, CLERK, mobile, asked(), requester.pem)
+    assert (set(made.sources), set(made.subjects)) == ({SOURCE, second}, {SOURCE})
+    data = json.loads(requester.answered(company.desk, made.id)["data.json"])
+    there = {(one["table"], one["yours"]) for one in data["tables"] if one["source"] == second}
+    assert there == {("lending.complaints", False)}
+    assert all(len(company.desk.at(name, made.id).entries("request-answered")) == 1 for name in made.sources)
+
+
+def test_a_request_that_was_changed_counts_no_more(
+    company: Company, requester: Requester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = open_request(company.desk, CLERK, "13900007777", asked(), requester.pem)
+    entry = company.desk.at(SOURCE, made.id).entries("request-opened")[-1]
+    other = replace(entry, body_text=entry.body_text.replace("access", "erasure"))
+    monkeypatch.setattr(Ledger, "entries", lambda *_, **__: [other])
+    with pytest.raises(LedgerRefused, match=f"entry {entry.seq} .* was changed"):
+        find_request(company.desk, made.id)

@@ -1,0 +1,262 @@
+"""A backup of January, an erasure in February, a restore in March: the erased do not come back."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import psycopg
+import pytest
+
+from fixtures.archived import apart
+from fixtures.contents import run_sql
+from fixtures.disposed import Disposing, fill
+from fixtures.erased import DISPOSAL, STORES, gone, proven
+from fixtures.runs import Runner, backed_up
+from fixtures.settled import GONE, open_settled
+from handover.cli import main
+from handover.errors import KeyUnavailable, LedgerRefused, VerificationFailed
+from handover.evidence.progress import Meter
+from handover.model.approval import Account
+from handover.stages import restore_override
+from handover.stages.abort import abort_run
+from handover.stages.context import Context
+from handover.stages.erasures import spent
+from handover.stages.freezing import lift_freeze
+from handover.stages.loading import Destination
+from handover.stages.restore import STEP, Restored, find_index, restore, restore_again
+from handover.stages.restore_test import restore_test
+from handover.vault.roots import Purpose
+
+# Another connection to the same database, a case without law: whoever backs up need not be who erases.
+JANUARY: dict[str, Any] = {
+    "case": "january",
+    "source": {"connection": "copy", "schemas": ["s"], "large_objects": False},
+    "approvals": {"execute": {"approvers": ["first", "second"], "count": 2},
+                  "accept": {"approvers": ["receiver"]}},
+}  # fmt: skip
+FIRST, SECOND = Account(name="first", id="first"), Account(name="second", id="second")
+# What the backup has beside what was erased: rows that the company deleted itself in between, a log that
+# writes down who is deleted, a view over everybody, somebody who vouches for another one.
+MORE = """
+CREATE FUNCTION s.tell() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN INSERT INTO s.log VALUES (OLD.id, 'deleted ' || OLD.name); RETURN OLD; END $$;
+CREATE TRIGGER tell AFTER DELETE ON s.person FOR EACH ROW EXECUTE FUNCTION s.tell();
+ALTER TABLE s.person ENABLE ALWAYS TRIGGER tell;
+"""
+SINCE = "DELETE FROM s.visit WHERE person_id = 2"
+NAMES = [f"privat {n}" for n in range(1, 6)] + [f"1380013800{n}" for n in range(1, 6)]
+STAYING = [f"privat {n}" for n in (6, 7, 9)]
+_TABLES = """
+SELECT format('%I.%I', n.nspname, c.relname) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'm') AND n.nspname NOT IN ('pg_catalog', 'information_schema') ORDER BY 1
+"""
+
+
+def found(url: str, values: list[str]) -> dict[str, list[str]]:
+    """Search the text of all rows, statistics among them; returns which values are where."""
+    with psycopg.connect(url) as connection:
+        texts = {
+            table: connection.execute(f"SELECT string_agg(t::text, ' ') FROM {table} t").fetchone()
+            for (table,) in [*connection.execute(_TABLES).fetchall(), ("pg_catalog.pg_stats",)]
+        }
+    hits = {v: [table for table, (text,) in texts.items() if text and spelt(v, text)] for v in values}  # type: ignore[misc]
+    return {value: places for value, places in hits.items() if places}
+
+
+def spelt(value: str, text: str) -> bool:
+    """Say whether a value stands in a text, not as the beginning of a longer one."""
+    return any(not rest[:1].isdigit() for rest in text.split(value)[1:])
+
+
+@pytest.fixture
+def company(runner: Runner) -> Disposing:
+    """A runner whose source is filled."""
+    made = fill(runner)
+    run_sql(made.urls["src"], MORE)
+    return replace(made, urls={**made.urls, "copy": made.urls["src"]})
+
+
+def january(company: Disposing, **changes: Any) -> Context:
+    """A proven backup of everything."""
+    context = company.open("run-1", **{**JANUARY, **changes})
+    backed_up(context)
+    restore_test(context)
+    return context
+
+
+def february(company: Disposing) -> Context:
+    """An erasure of persons 1 to 5, of another case."""
+    context = open_settled(company, stores=STORES, disposal=DISPOSAL)
+    gone(context)
+    return context
+
+
+def again(context: Context, url: str, **how: Any) -> Restored:
+    """Restore into a database."""
+    meter = Meter(context.ledger_url, (context.case.case, context.run, "restore", ""))
+    return restore(context, url, meter, **how)
+
+
+def test_the_erased_are_erased_again(company: Disposing, target_database: Callable[..., str]) -> None:
+    old = january(company)
+    run_sql(company.urls["src"], SINCE)
+    erasing = february(company)
+    the_unfinished_stay_away(old, target_database("unfinished"))
+    proven(erasing)
+    march = target_database("march")
+    done = again(old, march).again
+    assert found(march, NAMES) == {}
+    assert found(march, STAYING).keys() == set(STAYING)
+    assert not done.open_runs
+    tables = {one.table: (one.erased, one.along, one.needed) for one in done.tables}
+    assert tables.keys() == GONE.keys()
+    assert tables["s.person"] == (5, 0, 0)
+    visits, along, _ = tables["s.visit"]
+    assert (visits + along, along > 0) == (GONE["s.visit"], True), (
+        "what the company deleted goes with its owner"
+    )
+    triggers_are_as_they_were(march)
+    (entry,) = old.entries("restored")[-1:]
+    assert entry.body["erased_again"]["runs"] == ["test-transfer/run-1"]
+    assert "privat" not in entry.line
+    assert "13800138" not in entry.line
+    lift_freeze(erasing)
+    killed_in_between_it_is_repeated(old, target_database("repeated"))
+    a_newer_backup_is_left_alone(company, target_database("newer"))
+    two_persons_may_decide_otherwise(old, target_database("kept"))
+    nothing_without_all_tombstones(old, target_database("tampered"))
+    tombstones_live_as_long_as_the_backup(erasing, old)
+
+
+def the_unfinished_stay_away(old: Context, url: str) -> None:
+    """Rows are gone, nobody has written down which: the backup of that run tells."""
+    done = again(old, url).again
+    assert done.open_runs == ("test-transfer/run-1",)
+    assert found(url, NAMES) == {}
+    assert found(url, STAYING)
+
+
+def killed_in_between_it_is_repeated(old: Context, url: str) -> None:
+    """Rows are gone again, nobody was told: the next attempt does not take that for a difference."""
+    meter = Meter(old.ledger_url, (old.case.case, old.run, "restore", ""))
+    first = restore_again(old, find_index(old), Destination(url, STEP), meter)
+    assert first.again.rows > 0
+    assert again(old, url) == first
+    assert found(url, NAMES) == {}
+
+
+def triggers_are_as_they_were(url: str) -> None:
+    with psycopg.connect(url) as connection:
+        states = connection.execute(
+            "SELECT tgname, tgenabled FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1"
+        ).fetchall()
+    assert states == [("tell", "A"), ("touch", "O")]
+
+
+def a_newer_backup_is_left_alone(company: Disposing, url: str) -> None:
+    """Who came back as a customer after the erasure is in a later backup by right."""
+    run_sql(company.urls["src"], "INSERT INTO s.person (id, branch, name) VALUES (3, 1, 'privat 3')")
+    newer = january(company, case="later")
+    done = again(newer, url).again
+    assert (done.runs, done.tables) == ((), ())
+    assert found(url, ["privat 3"])
+    run_sql(company.urls["src"], "DELETE FROM s.person WHERE id = 3")
+
+
+def two_persons_may_decide_otherwise(old: Context, url: str) -> None:
+    name = restore_override.ask(old, FIRST, "dst", "T-1", "a claim in court needs the old state")
+    with pytest.raises(LedgerRefused, match="not approved"):
+        restore_override.use(old, FIRST, name, "dst")
+    with pytest.raises(LedgerRefused, match="asked for by this person"):
+        restore_override.approve(old, FIRST, name)
+    restore_override.approve(old, SECOND, name)
+    with pytest.raises(LedgerRefused, match="another database"):
+        restore_override.use(old, FIRST, name, "elsewhere")
+    restore_override.use(old, FIRST, name, "dst")
+    with pytest.raises(LedgerRefused, match="used"):
+        restore_override.use(old, FIRST, name, "dst")
+    done = again(old, url, keep_erased=name).again
+    assert (done.kept, done.runs) == (True, ("test-transfer/run-1",))
+    assert found(url, ["privat 3"])
+    assert old.entries("restored")[-1].body["keep_erased"] == name
+
+
+def nothing_without_all_tombstones(old: Context, url: str) -> None:
+    """One that is taken out is missed."""
+    with psycopg.connect(old.ledger_url) as ledger:
+        row = ledger.execute(
+            "DELETE FROM public.tombstone WHERE label = 's.person' AND token = (SELECT min(token) FROM "
+            "public.tombstone WHERE label = 's.person') RETURNING case_id, run, label, token"
+        ).fetchone()
+    with pytest.raises(LedgerRefused, match="tombstones"):
+        again(old, url)
+    with psycopg.connect(old.ledger_url) as ledger:
+        ledger.execute("INSERT INTO public.tombstone VALUES (%s, %s, %s, %s)", row)
+    keyless = apart(old, old.settings.home / "apart")
+    gone_key = keyless.keyring.find(Purpose.TOMBSTONE, "test-transfer/run-1")
+    assert gone_key is not None
+    keyless.keyring.destroy(gone_key.key_id)
+    with pytest.raises(KeyUnavailable, match="the key of the tombstones of run run-1"):
+        again(keyless, url)
+    assert found(url, STAYING) == {}, "it was refused before a row was back"
+
+
+def tombstones_live_as_long_as_the_backup(erasing: Context, old: Context) -> None:
+    """They outlive the backup of their own run as long as an older one of the database lives."""
+    assert spent(erasing) == []
+    own = erasing.keyring.find(Purpose.BACKUP, erasing.backup_name)
+    assert own is not None
+    erasing.keyring.destroy(own.key_id)
+    assert spent(erasing) == [], "January's backup lives; the later one does not hold the rows"
+    abort_run(old)
+    assert [one.name for one in spent(erasing)] == [erasing.backup_name]
+
+
+def test_a_row_that_nobody_owns(
+    company: Disposing,
+    target_database: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """A reference to a person is emptied where it may be; where it may not, nothing is handed over."""
+    source = company.urls["src"]
+    run_sql(source, "ALTER TABLE s.loan ADD COLUMN surety int CONSTRAINT surety REFERENCES s.person")
+    run_sql(source, "UPDATE s.loan SET surety = 3 WHERE id = 9")
+    january(company)
+    run_sql(source, "UPDATE s.loan SET surety = 9 WHERE id = 9")
+    stricter = company.open("run-1", **{**JANUARY, "case": "strict"})
+    run_sql(
+        source,
+        "UPDATE s.loan SET surety = 3 WHERE surety IS NULL; ALTER TABLE s.loan ALTER surety SET NOT NULL",
+    )
+    backed_up(stricter)
+    restore_test(stricter)
+    run_sql(source, "ALTER TABLE s.loan DROP COLUMN surety")
+    proven(february(company))
+    url = target_database("severed")
+    restored_by_command(company, monkeypatch, url)
+    said = capsys.readouterr().out.splitlines()
+    said = said[said.index(next(line for line in said if line.startswith("restored run"))) :]
+    assert said[0].startswith("restored run run-1 into march and compared it: equal")
+    assert "s.person: 5 rows erased again, 0 along with them, 0 needed" in said
+    assert "1 rows of s.loan refer by surety to rows that were erased; the reference was emptied" in said
+    assert found(url, NAMES) == {}
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT surety FROM s.loan WHERE id = 9").fetchone() == (None,)
+    with pytest.raises(VerificationFailed, match="refer by surety"):
+        again(stricter, target_database("refused"))
+
+
+def restored_by_command(company: Disposing, monkeypatch: pytest.MonkeyPatch, url: str) -> None:
+    """Restore as a person does, who has no case file any more; nobody has asked for more."""
+    urls = {f"AIRFLOW_CONN_{name.upper()}": one for name, one in (company.urls | {"march": url}).items()}
+    folders = {f"HANDOVER_{name.upper()}": str(company.home / name) for name in ("datamaps", "documents")}
+    for name, value in {**company.settings().variables, **urls, **folders}.items():
+        monkeypatch.setenv(name, value)
+    (company.home / "cases" / "january.yaml").unlink()
+    assert main(["keep-erased", "list", "january"]) == 0
+    wanted = ["restore", "january", "run-1", "--into", "march"]
+    assert main([*wanted, "--keep-erased", "ke-none"]) == 1
+    assert main(wanted) == 0
