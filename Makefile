@@ -9,7 +9,7 @@ BENCH_OPTIONS := $(if $(ROWS),--rows $(ROWS)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-deregistration demo-vie test check campaign mutation bench up down clean install system-deps requirements
+.PHONY: help demo demo-deregistration demo-vie demo-live test check campaign mutation bench up down clean install system-deps requirements
 
 help: ## Say what can be made
 	@sed -n 's/^\([a-z-]*\):[^#]*## /  make \1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 20
@@ -23,8 +23,11 @@ demo-deregistration: install ## Wind the sample company up: archive, erase, prov
 demo-vie: install ## End the sample VIE: three entities, three certificates, one refused closing (SCALE=rows SEED=number)
 	@$(BIN)/handover demo --vie $(DEMO_OPTIONS)
 
+demo-live: install ## A day of the living company: request, sweep, backup, drill, audit (SCALE=rows SEED=number)
+	@$(BIN)/handover demo --live $(DEMO_OPTIONS)
+
 test: install system-deps check ## Run everything but the campaigns; under 20 minutes on two cores
-	$(BIN)/pytest -n 2 --dist loadgroup --no-loadscope-reorder -m "not campaign" --ignore=tests/unit --ignore=tests/property
+	$(BIN)/pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not campaign" --ignore=tests/unit --ignore=tests/property
 
 check: install ## Check format, lint, types, unit and property tests; under 2 minutes
 	$(BIN)/ruff format --check

@@ -27,6 +27,7 @@ def sweep(source: RegisteredSource) -> DAG:
         catchup=False,
         is_paused_upon_creation=True,  # somebody has to want it
         max_active_runs=1,
+        allowed_run_types=["scheduled", "manual"],  # a backfill would run beside
         tags=["handover", SWEEP],
         default_args=RETRIES,
         params=daily_params(DRY_RUN),
@@ -34,7 +35,9 @@ def sweep(source: RegisteredSource) -> DAG:
         inventory, plan, gates = planning()
         due = only_if("sweeping.due")
         backup, proven = proven_backup(plan)
+        # Beside the rest, so that it is done on days on which nothing is due as well.
         plan >> stage("expired_archives.archives_due")
+        plan >> stage("scheduled_backups.end_due_backups", "end_due_backups")
         inventory >> plan >> gates >> due >> signed_approval("execute") >> backup
         dispose, disposed = disposal(plan)
         proven >> dispose
@@ -44,4 +47,5 @@ def sweep(source: RegisteredSource) -> DAG:
 
 
 for each in registered_sources():
-    globals()[f"{SWEEP}_{each.source}"] = sweep(each)
+    if each.retention:
+        globals()[f"{SWEEP}_{each.source}"] = sweep(each)

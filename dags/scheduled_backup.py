@@ -25,6 +25,7 @@ def scheduled_backup(source: RegisteredSource) -> DAG:
         catchup=False,
         is_paused_upon_creation=True,  # somebody has to want it
         max_active_runs=1,
+        allowed_run_types=["scheduled", "manual"],  # a backfill would run beside
         tags=["handover", BACKUP],
         default_args=RETRIES,
         params={"dry_run": daily_params(DRY_RUN)["dry_run"]},

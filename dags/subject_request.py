@@ -28,6 +28,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     catchup=False,
+    max_active_runs=1,  # two runs of one request would decide about the same rows
     tags=["handover"],
     default_args=RETRIES,
     params=params(),

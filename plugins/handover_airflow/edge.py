@@ -10,7 +10,7 @@ import logging
 import re
 import traceback
 from collections.abc import Callable, Mapping
-from datetime import date
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow.sdk import BaseHook, get_current_context
@@ -115,13 +115,14 @@ def _as_of(airflow: Mapping[str, Any], source: str) -> date:
     from handover.stages.facts import legal_day
 
     said, run = airflow["params"].get("as_of"), airflow["dag_run"]
-    if not said:
-        return day_there(Settings.load(), source, run.data_interval_end or run.run_after)
     try:
-        on = date.fromisoformat(str(said))
+        # Whoever triggers a run by the API may name any interval: its end is no proof of the day.
+        scheduled = day_there(Settings.load(), source, run.data_interval_end or run.run_after)
+        on = date.fromisoformat(str(said)) if said else scheduled
     except ValueError:
         raise CaseInvalid(f"as_of: {said!r} is no day", hint="write it as 2026-01-31") from None
-    if on > legal_day() and not is_dry_run():
+    today = min(legal_day(), day_there(Settings.load(), source, datetime.now(UTC)))
+    if on > today and not is_dry_run():
         raise CaseInvalid(
             f"as_of: {on} is to come, and nothing goes before its day",
             hint="ask for a dry run, or `handover sweep forecast`",

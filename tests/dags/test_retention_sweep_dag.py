@@ -42,6 +42,12 @@ def test_nothing_is_read_out_or_goes_before_it_is_due_and_approved(dags: Any) ->
     assert upstream("close") >= {"tombstones", "prove"}
 
 
+def test_backups_whose_day_is_over_end_on_days_without_anything_due_too(dags: Any) -> None:
+    ended = dags[f"retention_sweep.{SOURCE}"].get_task("end_due_backups")
+    before = {task.task_id for task in ended.get_flat_relatives(True)}
+    assert before == {"inventory", "plan"}, "what follows `due` is skipped on such days"
+
+
 def test_it_never_overlaps_and_begins_only_when_somebody_wants_it(dags: Any) -> None:
     dag = dags[f"retention_sweep.{SOURCE}"]
     source = load_source(REPOSITORY / "include" / "sources", SOURCE)
@@ -67,13 +73,18 @@ def test_a_day_that_cannot_be(airflow: ModuleType, said: str, why: str) -> None:
         day(said, dry_run=False)
 
 
-def day(said: str | None, dry_run: bool) -> Any:
+def test_an_interval_that_ends_in_the_future_proves_nothing(airflow: ModuleType) -> None:
+    with pytest.raises(CaseInvalid, match="is to come"):
+        day(None, dry_run=False, end=pendulum.datetime(2060, 1, 1))
+
+
+def day(said: str | None, dry_run: bool, end: Any = MIDNIGHT_THERE) -> Any:
     """Ask the edge for the day of a run of the schedule, or with that in its form."""
     from airflow.sdk.execution_time.context import set_current_context
 
     from handover_airflow import edge
 
-    run = SimpleNamespace(data_interval_end=MIDNIGHT_THERE, run_after=None)
+    run = SimpleNamespace(data_interval_end=end, run_after=None)
     context: Any = {"dag_run": run, "params": {"as_of": said, "dry_run": dry_run}}
     with set_current_context(context):
         return edge._as_of(context, SOURCE)

@@ -24,7 +24,7 @@ def dags(airflow: ModuleType) -> Any:
 
 def test_it_runs_only_when_asked_and_takes_no_person(dags: Any) -> None:
     dag = dags["subject_request"]
-    assert (dag.schedule, dag.catchup) == (None, False)
+    assert (dag.schedule, dag.catchup, dag.max_active_runs) == (None, False, 1)
     assert set(dag.params) == {"request", "source", "dry_run"}
     assert "stored in clear" in dag.params.get_param("request").schema["description_md"]
     assert "handover.stages" not in PATH.read_text(), "wiring only"

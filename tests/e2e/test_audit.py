@@ -277,6 +277,30 @@ def test_backups_that_should_have_ended(office: Callable[..., Audit]) -> None:
     assert found(audit_vault.backups_past_their_end, replace(opened)) == {"key-lives": [place]}
 
 
+def test_a_restore_that_did_not_end_is_named(office: Callable[..., Audit]) -> None:
+    opened = office()
+    for place in ("a", "b"):
+        tell(opened, "restore-begun", {"database": place})
+    tell(opened, "restored", {"database": "b"})
+    (one,) = audit_vault.restores_unfinished(opened)
+    assert (one.check, one.severity) == ("restore-open", "error")
+    tell(opened, "restore-begun", {"database": "a"})
+    tell(opened, "restored", {"database": "a"})
+    assert found(audit_vault.restores_unfinished, opened) == {}
+
+
+def test_mailings_are_known_and_reports_of_drills_missed(office: Callable[..., Audit]) -> None:
+    opened = office()
+    for run in ("notice-1", "notice-2"):
+        path = opened.settings.vault / CASE_ID / run / "a.seg"
+        path.parent.mkdir(parents=True)
+        path.write_bytes(b"x")
+    tell(opened, "notice-mailed", run="notice-1")
+    assert found(audit_vault.strange_objects, opened) == {"vault-strange": [f"{CASE_ID}/notice-2"]}
+    tell(opened, "drill-written", {"folder": "/x/drill-1-0", "what": "backup"}, "drill-1")
+    assert found(audit_evidence.evidence_is_there, opened) == {"evidence-missing": [f"{CASE_ID}/drill-1-0"]}
+
+
 def test_an_audit_that_was_left_out_is_missed(office: Callable[..., Audit]) -> None:
     opened = office(legal_day())
     assert found(audit_reviews.last_audit, opened) == {}

@@ -20,12 +20,14 @@ from handover.errors import VerificationFailed
 from handover.evidence.verifier import verify
 from handover.local.clusters import Cluster
 from handover.postgres.drilled import create_part, fill_part, read_part
-from handover.postgres.session import connect
+from handover.postgres.session import connect, with_database
 from handover.settings import Settings
 from handover.stages.archive_terms import bag_of, begun
 from handover.stages.context import Context
-from handover.stages.drill import Pick, candidates, drill, pick
+from handover.stages.drill import DATABASES, Pick, candidates, drill, pick
+from handover.stages.drill import _database as drill_database
 from handover.stages.restore import find_index
+from handover.stages.restore_test import drop_database
 
 DAY = date(2026, 3, 1)
 BACKUP, ARCHIVE = Pick("backup", "test-transfer", "run-1"), Pick("archive", "test-transfer", "run-1")
@@ -73,15 +75,38 @@ def test_both_are_had_again(company: Disposing, kept: Context) -> None:
         said = (folder / "restore-drill.md").read_text(encoding="utf-8")
         assert "通过 / passed" in said
         assert verify(folder).ok
-        entry = replace(kept, run="drill-2026-03-01").entries("drill-done")[-1]
+        entry = drilled(kept, picked).entries("drill-done")[-1]
         assert entry.body["what"] == picked.what
         assert entry.body["milliseconds"] > 0
         assert rows in (None, entry.body["rows"])
         assert "13800138" not in said + entry.line
-    drilled = replace(kept, run="drill-2026-03-01")
-    assert drilled.entries("drill-done")[0].body["erased_again"]["runs"] == []
-    assert not drilled.entries("drill-failed")
+        assert not drilled(kept, picked).entries("drill-failed")
+    assert drilled(kept, BACKUP).entries("drill-done")[0].body["erased_again"]["runs"] == []
     assert no_scratch_left(company)
+
+
+def drilled(context: Context, picked: Pick) -> Context:
+    """The drill's own run."""
+    return replace(context, run=f"drill-2026-03-01-{picked.what}-run-1")
+
+
+def test_what_killed_drills_left_goes_and_that_of_today_stays(company: Disposing, kept: Context) -> None:
+    old, used, today = (f"{DATABASES}{name}" for name in ("20260228_0", "20260227_0", "20260301_0"))
+    with closing(connect(company.urls["dst"])) as connection:
+        for name in (old, used, today):
+            connection.execute(f"CREATE DATABASE {name}".encode())
+    with closing(connect(with_database(company.urls["dst"], used))):
+        drill(kept.settings, ARCHIVE, DAY, scratch_alone(company))
+        with closing(connect(company.urls["dst"])) as connection:
+            query = "SELECT datname FROM pg_database WHERE starts_with(datname, %s) ORDER BY 1"
+            assert connection.execute(query, (DATABASES,)).fetchall() == [(used,), (today,)]
+    for name in (used, today):
+        drop_database(kept, name)
+
+
+def test_two_of_one_day_have_nothing_in_common(kept: Context) -> None:
+    names = {drill_database(drilled(kept, picked), DAY) for picked in (BACKUP, ARCHIVE)}
+    assert len(names) == 2
 
 
 def no_scratch_left(company: Disposing) -> bool:
@@ -98,8 +123,7 @@ def test_one_changed_byte_is_found(company: Disposing, kept: Context, tmp_path: 
     (line,) = failed(context.settings, BACKUP, company)
     assert chunk.object.name in line
     assert no_scratch_left(company)
-    drilled = replace(kept, run="drill-2026-03-01")
-    assert drilled.entries("drill-failed")[-1].body["differences"] == [line]
+    assert drilled(kept, BACKUP).entries("drill-failed")[-1].body["differences"] == [line]
 
 
 def test_a_changed_or_missing_bag_is_found(company: Disposing, kept: Context, tmp_path: Path) -> None:
@@ -117,7 +141,7 @@ def test_a_destroyed_term_is_closed_and_no_fault(company: Disposing, kept: Conte
     term = next(one for one in begun(context).terms.terms if one.number == OLD)
     context.keyring.destroy(term.identifying)
     drill(context.settings, ARCHIVE, DAY, scratch_alone(company))
-    body = replace(kept, run="drill-2026-03-01").entries("drill-done")[-1].body
+    body = drilled(kept, ARCHIVE).entries("drill-done")[-1].body
     assert body["rows"] == sum(ROWS.values()) - ROWS["old loans"]
     assert len(body["closed"]) == 1
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 import zipfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
@@ -31,9 +32,12 @@ from handover.errors import (
     SubjectUnclear,
     VerificationFailed,
 )
+from handover.evidence.answer import Decided
 from handover.evidence.ledger import Ledger
 from handover.local.clusters import Cluster
 from handover.model.approval import Account
+from handover.model.datamap import DataMap, DataSet
+from handover.model.reconciliation import TableName
 from handover.model.request import Asked
 from handover.postgres.session import connect, fetch
 from handover.sample.company import generate
@@ -45,11 +49,21 @@ from handover.stages.daily_cases import open_sweep
 from handover.stages.facts import legal_day
 from handover.stages.holds import all_holds
 from handover.stages.inventory import inventory
+from handover.stages.person_copy import PersonCopy
 from handover.stages.plan import plan
-from handover.stages.request_answer import answer, answers_folder, deliver
-from handover.stages.request_decision import decide_erasure
+from handover.stages.request_answer import answer, answers_folder, deliver, sources_waiting
+from handover.stages.request_decision import decide_erasure, noted
 from handover.stages.request_runs import open_erasure, require_none_overdue
-from handover.stages.requests import Desk, find_request, open_request, overdue_requests, request_faults
+from handover.stages.request_subjects import run_of
+from handover.stages.requests import (
+    Desk,
+    all_requests,
+    find_request,
+    open_request,
+    overdue_requests,
+    request_faults,
+)
+from handover.stages.subjects import Subject
 
 SOURCE = "sample-lending"
 CLERK = Account(name="clerk", id="clerk")
@@ -87,15 +101,6 @@ class Company(Runner):
             session.close()
 
 
-# The database has no such key; holds follow keys alone.
-VIEWS_LEAD_TO_PERSONS = """virtual_keys:
-  - table: lending.page_views
-    columns: [customer_id]
-    references: lending.customers
-    to_columns: [customer_id]
-"""
-
-
 @pytest.fixture(scope="module")
 def company(
     cluster: Cluster, second_cluster: Cluster, tmp_path_factory: pytest.TempPathFactory
@@ -109,7 +114,6 @@ def company(
         made = Company(home, make_ledger(cluster, source), str(second_cluster.programs), urls)
         (home / "sources").mkdir()
         text = (REPOSITORY / "include" / "sources" / f"{SOURCE}.yaml").read_text(encoding="utf-8")
-        text = text.replace("polymorphic:", f"{VIEWS_LEAD_TO_PERSONS}polymorphic:", 1)
         (home / "sources" / f"{SOURCE}.yaml").write_text(text, encoding="utf-8")
         yield made
 
@@ -286,7 +290,11 @@ def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Req
         mobile = company.one(f"SELECT mobile FROM public.told WHERE id = {key}")
         if held:
             said = asked("complaint", matter="disagrees with a fee")
-            assert open_request(company.desk, CLERK, mobile, said, requester.pem).holds
+            complaint = open_request(company.desk, CLERK, mobile, said, requester.pem)
+            assert complaint.holds
+            assert complaint.late == (SOURCE,), "the first one's rows had gone by then"
+            letter = requester.answered(company.desk, complaint.id)["letter.html"].decode()
+            assert "some of your data may be gone" in letter
         made = open_request(company.desk, CLERK, mobile, asked("erasure"), requester.pem)
         with pytest.raises(NotReady, match="cannot be answered yet"):
             answer(company.desk, made.id)
@@ -383,12 +391,17 @@ def test_the_commands(
     assert command("overdue", "--on", "2020-01-01", proven=False) == 0
 
 
-@pytest.fixture
-def second(company: Company) -> Iterator[str]:
-    """A second source: another company's people under the same keys."""
-    name = "sample-second"
+@pytest.fixture(scope="module")
+def others(company: Company) -> None:
+    """Another company's people under the same keys."""
     generate(company.urls["dst"], rows=1_000, seed=8)
     run_sql(company.urls["dst"], OTHERS)
+
+
+@pytest.fixture
+def second(company: Company, others: None) -> Iterator[str]:
+    """A second source, as long as a test needs it."""
+    name = "sample-second"
     folder = company.home / "sources"
     text = (folder / f"{SOURCE}.yaml").read_text(encoding="utf-8").replace(SOURCE, name)
     (folder / f"{name}.yaml").write_text(
@@ -435,3 +448,125 @@ def test_a_request_that_was_changed_counts_no_more(
     monkeypatch.setattr(Ledger, "entries", lambda *_, **__: [other])
     with pytest.raises(LedgerRefused, match=f"entry {entry.seq} .* was changed"):
         find_request(company.desk, made.id)
+
+
+def test_a_request_that_died_while_it_was_opened(
+    company: Company, requester: Requester, second: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not answered; opened again, the new one takes its place."""
+    long_ago = legal_day() - timedelta(days=50)
+
+    def lost(context: Context, kind: str, body: Any, key: str = "") -> None:
+        if (context.case.case, kind) == (SOURCE, "request-opened"):
+            raise KeyboardInterrupt
+        recorded(context, kind, body, key=key)
+
+    recorded = Context.record
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(Desk, "sources", (second, SOURCE))
+        patch.setattr(Context, "record", lost)
+        open_request(company.desk, CLERK, "13900006666", asked(received=long_ago), requester.pem)
+    (half,) = [one for one in all_requests(company.desk) if one.missing]
+    assert half.missing == (SOURCE,)
+    assert half.state(legal_day()).startswith(f"incomplete: not recorded in {SOURCE}")
+    with pytest.raises(NotReady, match=f"not recorded in {SOURCE}"):
+        answer(company.desk, half.id)
+    with pytest.raises(NotReady, match=f"not recorded in {SOURCE}"):
+        company.erasure(half.id, "erase-half")
+    with pytest.raises(VerificationFailed, match=rf"{half.id} .*, in {second}\n"):
+        require_none_overdue(company.desk)
+    again = open_request(company.desk, CLERK, "13900006666", asked(received=long_ago), requester.pem)
+    assert [one.id for one in overdue_requests(company.desk, legal_day())] == [again.id]
+    answer(company.desk, again.id)
+    assert require_none_overdue(company.desk) == 0
+
+
+def test_two_who_share_a_telephone_are_two(company: Company, requester: Requester, second: str) -> None:
+    mobile = company.one("SELECT mobile FROM public.told ORDER BY id LIMIT 1")
+    other = "SELECT max(customer_id) FROM lending.customers"
+    run_sql(
+        company.urls["dst"], f"UPDATE lending.customers SET mobile = '{mobile}' WHERE customer_id = ({other})"
+    )
+    with pytest.raises(SubjectUnclear, match="no number shows that they are one"):
+        open_request(company.desk, CLERK, mobile, asked(), requester.pem)
+
+
+def test_an_answer_may_take_longer_than_the_certificate(company: Company) -> None:
+    short = Requester.make(datetime.now(UTC) + timedelta(seconds=2))
+    made = open_request(company.desk, CLERK, "13900005555", asked(), short.pem)
+    time.sleep(2)
+    assert "letter.html" in short.answered(company.desk, made.id)
+
+
+def test_what_goes_is_told_of_every_run_and_what_stays_of_the_last(
+    company: Company, requester: Requester
+) -> None:
+    mobile = company.one("SELECT mobile FROM public.told ORDER BY id DESC LIMIT 1")
+    made = open_request(company.desk, CLERK, mobile, asked("erasure"), requester.pem)
+
+    def decided(run: str, **goes: bool) -> Context:
+        context = replace(company.desk.at(SOURCE, made.id), run=f"{made.id}-{run}")
+        each = [noted(Decided(SOURCE, name, 1, which, [])) for name, which in goes.items()]
+        context.record("request-decided", {"request": made.id, "run": context.run, "decided": each})
+        return context
+
+    def waiting() -> str:
+        return sources_waiting(company.desk, find_request(company.desk, made.id)).get(SOURCE, "")
+
+    first = decided("first", views=True, loans=False)
+    second = decided("second", loans=False, cards=False)
+    assert waiting() == f"run {first.run} is not complete", "a later run that erases nothing ends no wait"
+    first.record("run-closed", {"status": "complete", "reasons": []})
+    assert waiting() == ""
+    third = decided("third", cards=True)
+    assert waiting() == f"run {third.run} is not complete"
+    third.record("run-aborted", {"removed": []})
+    answer(company.desk, made.id)
+    (entry,) = second.ledger.entries(SOURCE, run_of(made.id), kinds=("request-answered",))
+    told = [(one["row_class"], one["goes"]) for one in entry.body["decided"]]
+    assert told == [("views", True), ("loans", False), ("cards", False)]
+    other = open_request(company.desk, CLERK, mobile, asked("erasure"), requester.pem)
+    made = other
+    decided("aborted", views=True).record("run-aborted", {"removed": []})
+    assert "taken back" in waiting()
+
+
+def test_the_paper_of_a_relative_is_not_learned(company: Company) -> None:
+    """A document under the customer's key is theirs only where their own row says so."""
+    relative = "110105194912310029"
+    key = company.one("SELECT min(id) FROM public.told")
+    mine = company.one(f"SELECT resident_id FROM lending.customers WHERE customer_id = {key}")
+    run_sql(
+        company.urls["src"],
+        f"UPDATE lending.identity_documents SET number = '{relative}' WHERE customer_id = {key}",
+    )
+    desk, table = company.desk, TableName.model_validate("lending.customers")
+    subject = Subject(table, {"customer_id": str(key)}, "")
+    datamap = desk.datamap(SOURCE)
+
+    def learned(datamap: DataMap) -> set[str]:
+        with PersonCopy(desk.source(SOURCE), company.urls["src"], datamap, subject) as copy:
+            assert "lending.identity_documents" in {one.label for one in copy.own(copy.known)}
+            return copy.known.forms & {mine, relative}
+
+    assert learned(datamap) == {mine}
+
+    unnamed = _with_kinds(datamap, "lending.customers", resident_id="related")
+    assert learned(unnamed) == {relative}, (
+        "the own row has no paper: that of a table that names nobody counts"
+    )
+    assert learned(_with_kinds(unnamed, "lending.identity_documents", kind="person_name")) == set()
+
+
+def _with_kinds(datamap: DataMap, label: str, **kinds: str) -> DataMap:
+    """Return a data map in which columns of a table are of other kinds."""
+
+    def changed(one: DataSet) -> DataSet:
+        entries = one.columns.items()
+        columns = {
+            name: entry.model_copy(update={"kind": kinds.get(name, entry.kind)}) for name, entry in entries
+        }
+        return one.model_copy(update={"columns": columns})
+
+    datasets = tuple(changed(one) if one.table.label == label else one for one in datamap.datasets)
+    return datamap.model_copy(update={"datasets": datasets})

@@ -22,7 +22,7 @@ from handover.model.approval import Account
 from handover.stages import restore_override
 from handover.stages.abort import abort_run
 from handover.stages.context import Context
-from handover.stages.erasures import spent
+from handover.stages.erasures import same_database, spent
 from handover.stages.freezing import lift_freeze
 from handover.stages.loading import Destination
 from handover.stages.restore import STEP, Restored, find_index, restore, restore_again
@@ -119,10 +119,14 @@ def test_the_erased_are_erased_again(company: Disposing, target_database: Callab
     )
     triggers_are_as_they_were(march)
     (entry,) = old.entries("restored")[-1:]
+    begun = old.entries("restore-begun")[-1]
+    assert begun.seq < entry.seq
+    assert begun.body["database"] == entry.body["database"] != ""
     assert entry.body["erased_again"]["runs"] == ["test-transfer/run-1"]
     assert "privat" not in entry.line
     assert "13800138" not in entry.line
     lift_freeze(erasing)
+    its_snapshot_is_no_older_than(old)
     killed_in_between_it_is_repeated(old, target_database("repeated"))
     a_newer_backup_is_left_alone(company, target_database("newer"))
     two_persons_may_decide_otherwise(old, target_database("kept"))
@@ -165,8 +169,19 @@ def a_newer_backup_is_left_alone(company: Disposing, url: str) -> None:
     run_sql(company.urls["src"], "DELETE FROM s.person WHERE id = 3")
 
 
+def its_snapshot_is_no_older_than(old: Context) -> None:
+    """What was erased between the snapshot and its entry in the ledger is in the backup."""
+    (mine,) = [one for one in same_database(old) if one.name == old.backup_name]
+    (taken,), (planned,) = old.entries("snapshot-exported"), old.entries("plan")
+    assert mine.read_at == planned.at < taken.at
+    assert replace(mine, entries={**mine.entries, "plan": []}).read_at == ""
+
+
 def two_persons_may_decide_otherwise(old: Context, url: str) -> None:
-    name = restore_override.ask(old, FIRST, "dst", "T-1", "a claim in court needs the old state")
+    silent = replace(old, case=old.case.model_copy(update={"approvals": None}))
+    name = restore_override.ask(silent, FIRST, "dst", "T-1", "a claim in court needs the old state")
+    with pytest.raises(LedgerRefused, match="names nobody"):
+        restore_override.approve(silent, SECOND, name)
     with pytest.raises(LedgerRefused, match="not approved"):
         restore_override.use(old, FIRST, name, "dst")
     with pytest.raises(LedgerRefused, match="asked for by this person"):

@@ -20,7 +20,7 @@ from handover.stages.context import Context
 from handover.stages.disposal import open_disposal
 from handover.stages.erase_here import rows_going
 from handover.stages.gates import judge
-from handover.stages.holding import Matter, hold_table, open_holder
+from handover.stages.holding import Matter, hold_subject, hold_table, open_holder
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan
 from handover.stages.sweep_findings import KEPT
@@ -116,6 +116,25 @@ def test_a_hold_that_comes_after_the_backup_stops_the_run(living: Runner) -> Non
     assert everything(living) == before
 
 
+def test_a_hold_on_a_person_keeps_what_only_the_data_map_knows_to_be_theirs(living: Runner) -> None:
+    def unknown(source: dict[str, Any]) -> None:
+        source["virtual_keys"] = []  # no foreign key leads from a page view to its customer
+
+    with psycopg.connect(living.urls["src"]) as session:
+        query = (
+            "SELECT resident_id::text, customer_id FROM lending.customers JOIN lending.page_views "
+            "USING (customer_id) WHERE viewed_on < date '2026-05-22' LIMIT 1"
+        )
+        number, person = session.execute(query).fetchone()  # type: ignore[misc]
+        mine = f"customer_id = {person} AND {GOES['lending.page_views']}"
+        (held,) = session.execute(f"SELECT count(*) FROM lending.page_views WHERE {mine}").fetchone()  # type: ignore[arg-type,misc]
+    holder = open_holder(settings(living, unknown), SOURCE, urls(living).__getitem__)
+    why = Matter(reason="诉讼 (sample)", authority="示例法院 (sample)", kind="litigation", until=None)
+    hold_subject(holder, Account(name="engineer", id="engineer"), number, None, why)
+    context = planned(sweep(living, ON, change=unknown))
+    assert rows_going(context.plan())["lending.page_views"] == counts(living)["lending.page_views"] - held
+
+
 def test_nothing_is_due_before_its_day(living: Runner) -> None:
     context = planned(sweep(living, date(2018, 1, 1)))
     assert not due(context)
@@ -130,6 +149,31 @@ def test_a_row_that_is_still_needed_waits(living: Runner) -> None:
     whys = {(one["table"], one["why"]) for one in context.entries(KEPT)[-1].body["kept"]}
     assert ("lending.loans", "账务.vouchers refers to it") in whys
     assert ("lending.instalments", "what it belongs to stays") in whys
+
+
+def test_a_rule_that_nobody_has_read_lets_nothing_go_without_counsel(living: Runner) -> None:
+    def unread(source: dict[str, Any]) -> None:
+        source["retention"][0]["rules"] = ["R20"]
+        source["retention"][0]["days"] = {"settlement": {"column": "viewed_on"}}
+        source["counsel_acceptances"] = []
+
+    def accepted(source: dict[str, Any]) -> None:
+        unread(source)
+        source["counsel_acceptances"] = [
+            {"rule": "R20", "name": "示例律师 (sample)", "on": date(2026, 1, 15)}
+        ]
+
+    on = date(2045, 1, 1)
+    assert "lending.page_views" not in rows_going(planned(sweep(living, on, change=unread)).plan())
+    assert "lending.page_views" in rows_going(planned(sweep(living, on, run="run-2", change=accepted)).plan())
+
+
+def test_a_text_is_no_day(living: Runner) -> None:
+    def change(source: dict[str, Any]) -> None:
+        source["retention"][0]["days"]["purpose_end"]["column"] = "page"
+
+    with pytest.raises(CaseInvalid, match="page is text, which is no day"):
+        planned(sweep(living, ON, change=change))
 
 
 def test_a_rule_that_names_a_column_which_is_gone_stops_the_sweep(living: Runner) -> None:

@@ -124,7 +124,8 @@ def swept(session: Connection, sweep: Sweep) -> set[Place]:
     if sweep.within is not None:
         person = Scope.model_validate({"roots": rooted(sweep.within, [0])})
         within = Closure(session, graph, person, prefix="within")
-    closure = Expiring(session, graph, scope, held, within)
+    stays = Closure(session, graph, held, prefix="held") if held else None
+    closure = Expiring(session, graph, scope, stays, within)
     session.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
     try:
         closure.compute(lambda rows: None)

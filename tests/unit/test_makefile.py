@@ -14,6 +14,7 @@ TARGETS = {
     "demo",
     "demo-deregistration",
     "demo-vie",
+    "demo-live",
     "test",
     "check",
     "campaign",

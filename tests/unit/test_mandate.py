@@ -65,7 +65,7 @@ def test_what_is_around_the_source_is_part_of_it() -> None:
     assert list(rules().changes(rules(address="host=b"))) == ["the address of the source changed"]
     assert list(rules().changes(rules(datamap="4" * 64))) == [], "rows that only go do not need it"
     masked = document()
-    class_of(masked, VIEWS)["then"] = "pseudonymise"
+    class_of(masked, VIEWS).update(then="pseudonymise", where="page IS NOT NULL")
     before, after = (rules(masked, VIEWS, datamap=digest * 64) for digest in "24")
     assert list(before.changes(after)) == ["the data map changed"]
 

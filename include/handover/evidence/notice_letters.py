@@ -72,7 +72,8 @@ def sender_of(pem: bytes, now: datetime) -> x509.Certificate:
     except ValueError:
         raise ConfigurationMissing(
             "the sender's file is no certificate in PEM",
-            hint="the sender makes one: `openssl req -x509 -newkey rsa:3072 -keyout key.pem -out sender.pem`",
+            hint="the sender makes one: `openssl req -x509 -newkey rsa:3072 -days 365 -keyout key.pem "
+            "-out sender.pem`",
         ) from None
     key = certificate.public_key()
     if not isinstance(key, rsa.RSAPublicKey) or key.key_size < SMALLEST_RSA:

@@ -23,7 +23,10 @@ from handover.model.registered import RegisteredSource
 
 Digest = Annotated[str, StringConstraints(pattern=r"^[0-9a-f]{64}$")]
 # What of a source says, beside classes and packs, which rows go and how.
-_FRAME = ("database", "datamap", "aml_obliged", "virtual_keys", "polymorphic", "pseudonyms")
+_FRAME = (
+    *("database", "datamap", "timezone", "aml_obliged", "counsel_acceptances"),
+    *("virtual_keys", "polymorphic", "pseudonyms"),
+)
 _NAMES = {"frame": "the source file", "address": "the address of the source", "datamap": "the data map"}
 # Rows that go and rows that there are, by table.
 Tables = Mapping[str, tuple[int, int]]

@@ -21,7 +21,7 @@ from handover.model.disposal import DeclaredStore, Disposal
 from handover.model.disposition import ClassName
 from handover.model.legal_terms import Trigger, Words
 from handover.model.masking import Pseudonyms
-from handover.model.matter import Custodian
+from handover.model.matter import CounselAcceptance, Custodian
 from handover.model.policy import Period, RuleId
 from handover.model.reconciliation import ColumnName, TableName
 from handover.model.scope import Polymorphic, PredicateText, VirtualKey
@@ -50,9 +50,10 @@ YearEnd = Annotated[str, StringConstraints(pattern=r"^(0[1-9]|1[0-2])-(0[1-9]|[1
 class DayOf(Frozen):
     """The day that starts a period, as a row has it.
 
-    ``column`` is a date or a time, of which ``bound`` takes one end where it is a range; a fiscal year may be
-    a number instead. ``plus``: how long after it the event is taken to have come (R25: how long the purpose
-    lasts, as its owner says). ``year_ends``: month and day on which the fiscal year of a date ends.
+    ``column`` is a date or a time, of which ``bound`` takes one end where it is a range; a time without a
+    zone is one of the source's. A fiscal year may be a number instead: the calendar year in which it ends.
+    ``plus``: how long after it the event is taken to have come (R25: how long the purpose lasts, as its owner
+    says). ``year_ends``: month and day on which the fiscal year of a date ends.
     """
 
     column: ColumnName
@@ -65,7 +66,8 @@ class RetentionClass(Frozen):
     """Rows that are kept by the same rules, and what happens to them when those let them go.
 
     ``table`` bears the days; rows of ``along`` that refer to one of its rows, directly or by each other,
-    share its fate. ``where`` tells classes of the same table apart. A row with a day missing stays.
+    share its fate. ``where`` tells classes of the same table apart, and rows that were pseudonymised from
+    those that were not. A row with a day missing stays.
     """
 
     name: ClassName
@@ -76,6 +78,18 @@ class RetentionClass(Frozen):
     days: dict[Trigger, DayOf] = Field(default={})
     then: Literal["erase", "pseudonymise"] = "erase"
     accounting: bool = False
+
+    @model_validator(mode="after")
+    def _makes_sense(self) -> Self:
+        if self.then == "pseudonymise" and self.where is None:
+            raise ValueError(
+                "then: pseudonymise needs a where that holds no more of rows which were, or each sweep would "
+                "do it again"
+            )
+        fiscal = self.days.get("fiscal_year")
+        if fiscal and fiscal.plus:
+            raise ValueError("days.fiscal_year has plus; the period of a fiscal year begins when it ends")
+        return self
 
 
 class Sweep(Frozen):
@@ -126,6 +140,7 @@ class RegisteredSource(Frozen):
     aml_obliged: Literal["yes", "no", "unknown"] = "unknown"
     approvals: Approvals
     mandate_signers: tuple[NamedAccount, ...] = ()
+    counsel_acceptances: tuple[CounselAcceptance, ...] = ()
     lanes: Annotated[int, Field(ge=1, le=64)] = 2
     acknowledge: tuple[str, ...] = ()
     virtual_keys: tuple[VirtualKey, ...] = ()
@@ -153,6 +168,14 @@ class RegisteredSource(Frozen):
         names = [one.name for one in self.retention]
         if len(set(names)) != len(names):
             raise ValueError("retention names a class twice; give each a name of its own")
+        for one in self.retention:
+            for other in self.retention:
+                same = one.table == other.table and (one.along or other.along)
+                if same and (one.along, one.then) != (other.along, other.then):
+                    raise ValueError(
+                        f"retention: classes {one.name!r} and {other.name!r} are of one table, whose rows "
+                        "take others along; write the same along and then for both"
+                    )
         bearing = {one.table for one in self.retention}
         along = [table for one in self.retention for table in one.along]
         for table in along:

@@ -54,7 +54,8 @@ class Asked(Frozen):
 class PersonRequest(Asked):
     """A request that is recorded in ``sources``; ``subjects``: the person's keyed name where there is one.
 
-    ``due``: the last day for the answer, by a ``clock`` whose source is said.
+    ``due``: the last day for the answer, by a ``clock`` whose source is said. ``late``: sources where an
+    erasure had begun before the hold; ``missing``: those in which it was never recorded, as opening it died.
     """
 
     id: str
@@ -64,6 +65,8 @@ class PersonRequest(Asked):
     sources: tuple[str, ...]
     subjects: dict[str, str] = Field(default={})
     holds: dict[str, str] = Field(default={})
+    late: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()
     by: str
     answered_at: str = ""
     delivered_at: str = ""
@@ -76,6 +79,8 @@ class PersonRequest(Asked):
         """Say how it stands, for a person."""
         if self.delivered_at:
             return f"delivered on {self.delivered_at[:10]}"
+        if self.missing:
+            return f"incomplete: not recorded in {', '.join(self.missing)}; open it again"
         if self.answered_at:
             return f"answered on {self.answered_at[:10]}, not delivered"
         return f"overdue since {self.due}" if self.is_overdue(on) else f"open, due {self.due}"

@@ -16,18 +16,20 @@ from handover.postgres.session import Connection, database_errors, fetch
 # Reading a smaller table whole takes no time.
 WORTH_AN_INDEX = 100_000
 _COLUMNS = """
-SELECT n.nspname, c.relname, array_agg(a.attname::text)
+SELECT n.nspname, c.relname, json_object_agg(a.attname::text, format_type(
+    CASE WHEN t.typtype = 'd' THEN t.typbasetype ELSE t.oid END, NULL))
 FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
 JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+JOIN pg_type t ON t.oid = a.atttypid
 WHERE c.relkind IN ('r', 'p') AND n.nspname = ANY(%s) GROUP BY n.nspname, c.relname
 """
 
 
-def columns_of(connection: Connection, schemas: Sequence[str]) -> dict[tuple[str, str], set[str]]:
-    """Return the columns of every table of the schemas."""
+def columns_of(connection: Connection, schemas: Sequence[str]) -> dict[tuple[str, str], dict[str, str]]:
+    """Return the columns of every table of the schemas with their types, of domains what they rest on."""
     with database_errors("reading the columns of tables"):
         found = fetch(connection, _COLUMNS, list(schemas))
-    return {(str(schema), str(table)): set(cast(list[str], names)) for schema, table, names in found}
+    return {(str(schema), str(table)): cast(dict[str, str], types) for schema, table, types in found}
 
 
 def count_each(

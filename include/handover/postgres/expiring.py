@@ -33,8 +33,8 @@ class Kept:
 class Expiring(Closure):
     """The rows that go as one session finds them; prepare outside a transaction, compute in a snapshot.
 
-    ``held``: roots of rows that must stay, with all their children. ``within``: what finds the rows of a
-    person, where only of these any may go; it is computed here.
+    ``held``: what finds rows that must stay. ``within``: what finds the rows of a person, where only of these
+    any may go. Both are computed here.
     """
 
     def __init__(
@@ -42,13 +42,13 @@ class Expiring(Closure):
         connection: Connection,
         graph: Graph,
         scope: Scope,
-        held: Scope | None = None,
+        held: Closure | None = None,
         within: Closure | None = None,
     ) -> None:
         """Prove all roots and make the temporary tables."""
         super().__init__(connection, following(graph, scope.along or ()), scope)
         self._coming = {graph.place(table)[0] for one in scope.along or () for table in one.tables}
-        self._held = Closure(connection, graph, held, prefix="held") if held else None
+        self._held = held
         self._within = within
         self.kept: list[Kept] = []
 

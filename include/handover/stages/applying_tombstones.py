@@ -1,4 +1,7 @@
-"""Erasing again in a restored database what was erased since its backup, before anybody gets to see it.
+"""Erasing again in a restored database what was erased since its backup, once it is loaded and compared.
+
+Until then they are there for whoever may connect: the ledger has `restore-begun` without `restored`, and the
+audit names it. Nobody but the restore should have access before it has ended.
 
 Tombstones of every run over the same database count, whatever its case. Of a run that has not come to write
 them they are written now, from its own backup: rows that it may have erased do not come back either.

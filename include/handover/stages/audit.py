@@ -25,7 +25,12 @@ Check = Callable[[Audit], Iterator[Finding]]
 GROUPS: dict[str, tuple[Check, ...]] = {
     "ledger": (audit_evidence.ledger_chains,),
     "evidence": (audit_evidence.evidence_folders, audit_evidence.evidence_is_there),
-    "vault": (audit_vault.backup_objects, audit_vault.archive_bags, audit_vault.strange_objects),
+    "vault": (
+        audit_vault.backup_objects,
+        audit_vault.archive_bags,
+        audit_vault.strange_objects,
+        audit_vault.restores_unfinished,
+    ),
     "keys": (audit_vault.backups_past_their_end, audit_vault.keys_and_ledger),
     "reviews": (
         audit_reviews.archive_reviews,

@@ -11,10 +11,11 @@ from handover.evidence.verifier import LEDGER, verify
 from handover.model.audit import Finding
 from handover.stages.audit_scope import DONE, Audit
 from handover.stages.certifying import WRITTEN
+from handover.stages.drill import WRITTEN as DRILLED
 
 # One fault early in a chain spoils all that follows; the first ones tell where to look.
 MOST = 20
-FOLDERS = ("evidence-written", WRITTEN, DONE)
+FOLDERS = ("evidence-written", WRITTEN, DONE, DRILLED)
 
 
 def ledger_chains(audit: Audit) -> Iterator[Finding]:

@@ -16,6 +16,8 @@ from handover.stages.archiving import SEALED
 from handover.stages.audit_scope import COMPLIANCE, Audit, Told, legal_date
 from handover.stages.backup_end import ENDED
 from handover.stages.disposal import OPENED
+from handover.stages.notices import MAILED
+from handover.stages.restore import BEGUN, RESTORED
 from handover.vault.keyring import KeyState
 from handover.vault.roots import Purpose
 
@@ -110,11 +112,16 @@ def archive_bags(audit: Audit) -> Iterator[Finding]:
 def strange_objects(audit: Audit) -> Iterator[Finding]:
     """Look for files of runs that nobody knows, and of backups that have ended."""
     known = {(one.case, one.run): one for one in audit.runs}
+    mailings = {
+        (case, entry.run)
+        for case in audit.ledger.cases()
+        for entry in audit.ledger.entries(case, kinds=[MAILED])
+    }
     found = {tuple(name.split("/")[:2]) for name in audit.store.list("")}
     for place in sorted(found):
         case, run = place if len(place) == 2 else ("", place[0])
         told = known.get((case, run))
-        if case.startswith(NO_CASE):
+        if case.startswith(NO_CASE) or (case, run) in mailings:
             continue
         if told is None:
             yield audit.finding(
@@ -131,6 +138,26 @@ def strange_objects(audit: Audit) -> Iterator[Finding]:
                 told.place,
                 "备份已终止，文件仍在。",
                 "files of a backup that has ended are still there.",
+            )
+
+
+def restores_unfinished(audit: Audit) -> Iterator[Finding]:
+    """Look for restores that did not end: rows that were erased may be in those databases."""
+    for case in audit.ledger.cases():
+        begun: dict[tuple[str, str], str] = {}
+        for entry in audit.ledger.entries(case, kinds=[BEGUN, RESTORED]):
+            place = (entry.run, str(entry.body.get("database", "")))
+            if entry.kind == BEGUN:
+                begun[place] = entry.at
+            else:
+                begun.pop(place, None)
+        for (run, _), at in begun.items():
+            yield audit.finding(
+                "restore-open",
+                "error",
+                f"{case}, {run}, {at[:19]}",
+                "恢复未完成：已删除的数据可能在该数据库中；请重新恢复到同一数据库。",
+                "a restore did not end: erased rows may be in that database; restore into it again.",
             )
 
 

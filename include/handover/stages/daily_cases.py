@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import cast
 
@@ -11,10 +11,11 @@ from handover.errors import SourceInvalid
 from handover.law.dates import EARLIEST
 from handover.law.expiring import Bound, Expired, expired, is_number
 from handover.law.packs import load_packs, select
+from handover.law.retention import DeletionDuty
 from handover.model.case import Case
 from handover.model.disposition import RowClass
 from handover.model.matter import Matter, RowClassRules
-from handover.model.policy import Pack
+from handover.model.policy import Pack, RetentionRule
 from handover.model.reconciliation import TableName
 from handover.model.registered import (
     DayOf,
@@ -30,7 +31,7 @@ from handover.settings import Settings
 from handover.stages.context import Context, Resolver, open_case
 from handover.stages.facts import legal_day
 
-NOBODY = "false"
+NOBODY, LIST_BEFORE = "false", "destruction_list"
 
 
 log = logging.getLogger(__name__)
@@ -67,16 +68,50 @@ def open_backup(settings: Settings, name: str, run_id: str, resolve: Resolver) -
 
 def sweep_case(source: RegisteredSource, packs: Sequence[Pack], on: date) -> Case:
     """Return the case of a sweep: the rows whose periods are over on a day go, each class by its rules."""
-    found = {one.name: expired(packs, one, on, source.aml_obliged) for one in source.retention}
+    found = {one.name: let_go(source, packs, one, on) for one in source.retention}
     title = f"{source.title}: {on.isoformat()} 到期数据清理 / retention sweep"
     return _erasing(source, found, on, kind="retention", transaction="retention", title=title)
 
 
 def erasure_case(source: RegisteredSource, packs: Sequence[Pack], on: date, request: str) -> Case:
     """Return the case of a person's request: of the person's rows those go that no duty keeps on a day."""
-    found = {one.name: expired(packs, one, on, source.aml_obliged, "request") for one in source.retention}
+    found = {one.name: let_go(source, packs, one, on, "request") for one in source.retention}
     title = f"{source.title}: 个人请求 {request} / a person's request"
     return _erasing(source, found, on, kind="request", transaction="request", title=title, request=request)
+
+
+def let_go(
+    source: RegisteredSource,
+    packs: Sequence[Pack],
+    one: RetentionClass,
+    on: date,
+    deletion_duty: DeletionDuty | None = None,
+) -> Expired:
+    """Return which rows of a class the law lets go on a day; none by a rule for which nobody stands.
+
+    Of rules of status K- nobody has read the text: a named counsel of the source has to accept them.
+    Accounting archives never go so: they take a destruction list, which no run of a source makes.
+    """
+    accepted = {said.rule for said in source.counsel_acceptances if said.on <= legal_day()}
+    texts = {name: rule for pack in packs for name, rule in pack.retention.items()}
+    rules = _with_references(texts, one.rules)
+    if one.accounting or any(LIST_BEFORE in texts[name].before_destruction for name in rules):
+        return Expired(never=("accounting archives go by a destruction list alone",))
+    if lacking := [name for name in rules if texts[name].basis.needs_counsel and name not in accepted]:
+        return Expired(never=tuple(f"{name}: no counsel stands for its wording" for name in lacking))
+    return expired(packs, one, on, source.aml_obliged, deletion_duty)
+
+
+def _with_references(texts: Mapping[str, RetentionRule], names: Sequence[str]) -> list[str]:
+    """Return rules with all that they rest on; unknown ones are refused when they are asked."""
+    found: dict[str, None] = {}
+    waiting = [name for name in names if name in texts]
+    while waiting:
+        name = waiting.pop()
+        if name not in found:
+            found[name] = None
+            waiting += [one for one in texts[name].rests_on if one in texts]
+    return list(found)
 
 
 def _erasing(source: RegisteredSource, found: dict[str, Expired], on: date, **fields: object) -> Case:
@@ -149,6 +184,7 @@ def _matter(source: RegisteredSource, found: dict[str, Expired]) -> Matter:
     # Holds over rows are in the ledger; they are looked up when rows are scoped, and again before they go.
     return Matter(
         holds=(),
+        counsel_acceptances=source.counsel_acceptances,
         retention=rules,
         aml_obliged=source.aml_obliged,
         custodian=source.custodian,

@@ -9,6 +9,7 @@ from __future__ import annotations
 import secrets
 import time
 from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import asdict, dataclass, replace
 from datetime import date
 from pathlib import Path
@@ -19,18 +20,19 @@ from handover.evidence.drill_report import report
 from handover.evidence.ledger import Ledger
 from handover.evidence.manifest import statement, write_evidence
 from handover.evidence.progress import Meter
-from handover.postgres.session import with_database
+from handover.postgres.session import connect, database_errors, with_database
 from handover.settings import Settings
-from handover.stages.context import Context, Resolver
+from handover.stages.context import Context, Resolver, run_name
 from handover.stages.drilling_archives import read_archive_back
 from handover.stages.erasures import ABORTED, ARCHIVED, active_backups, past_runs
 from handover.stages.loading import Destination
 from handover.stages.past_runs import open_past
 from handover.stages.restore import find_index, restore_again
-from handover.stages.restore_test import create_database, drop_database, scratch_name
+from handover.stages.restore_test import create_database, drop_database
 from handover.vault.keyring import Keyring
 
 STEP = "restore-drill"
+DATABASES = "handover_scratch_drill_"
 DONE, FAILED, WRITTEN = "drill-done", "drill-failed", "drill-written"
 # What a drill is there to find; anything else says nothing about the vault.
 FINDINGS = (DataRefused, KeyUnavailable, LedgerRefused, VaultCorrupt, VerificationFailed)
@@ -69,10 +71,12 @@ def pick(settings: Settings) -> list[Pick]:
 def drill(settings: Settings, picked: Pick, day: date, resolve: Resolver) -> Path:
     """Try one pick; returns the folder of its report. Raises VerificationFailed with what is wrong."""
     context = open_past(settings, picked.case, picked.run, _scratch_only(settings, picked, resolve))
-    drill_context = replace(context, run=f"drill-{day.isoformat()}")
+    # Two are tried on one day, it may be at once: each has a run, and by it a database, of its own.
+    drill_context = replace(context, run=run_name(f"drill-{day.isoformat()}-{picked.what}-{picked.run}"))
+    _drop_left_over(drill_context, day)
     with drill_context.step(STEP, picked.what) as progress:
         begun = time.monotonic()
-        found, differences = _tried(context, drill_context, picked, progress)
+        found, differences = _tried(context, drill_context, picked, _database(drill_context, day), progress)
         body = {
             **picked.document(),
             **found,
@@ -103,10 +107,9 @@ def _scratch_only(settings: Settings, picked: Pick, resolve: Resolver) -> Resolv
 
 
 def _tried(
-    context: Context, drill_context: Context, picked: Pick, progress: Meter
+    context: Context, drill_context: Context, picked: Pick, name: str, progress: Meter
 ) -> tuple[dict[str, Any], Sequence[str]]:
-    """Return what was found, and what is wrong."""
-    name = scratch_name(drill_context)
+    """Return what was found in the database of this name, and what is wrong."""
     url = with_database(context.scratch, name)
     work: Callable[[], dict[str, Any]]
     if picked.what == "backup":
@@ -122,6 +125,25 @@ def _tried(
         return {}, [str(line) for line in told] if isinstance(told, list) and told else [finding.message]
     finally:
         drop_database(drill_context, name)
+
+
+def _database(drill_context: Context, day: date) -> str:
+    """Return the name of a drill's database; databases of earlier days come before it."""
+    return f"{DATABASES}{day:%Y%m%d}_{drill_context.digest(drill_context.run.encode())[:16]}"
+
+
+def _drop_left_over(drill_context: Context, day: date) -> None:
+    """Drop what killed drills of earlier days left; nothing that somebody is connected to."""
+    query = """SELECT datname FROM pg_database d WHERE starts_with(datname, %s) AND datname < %s
+    AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datid = d.oid)"""
+    names = (DATABASES, f"{DATABASES}{day:%Y%m%d}")
+    with (
+        database_errors("looking for databases of drills"),
+        closing(connect(drill_context.scratch)) as scratch,
+    ):
+        found = scratch.execute(query, names).fetchall()
+    for (name,) in found:
+        drop_database(drill_context, str(name))
 
 
 def _backup(context: Context, url: str, progress: Meter) -> dict[str, Any]:

@@ -77,11 +77,21 @@ class PastRun:
 
     @property
     def read_at(self) -> str:
-        """Return when the snapshot of its backup was taken; before all when nobody knows."""
+        """Return a moment surely before the snapshot of its backup: when the plan it follows was made.
+
+        The entry of the snapshot comes after it, and what was erased in between is in the backup. Before all
+        when nobody knows.
+        """
         sealed = self.last(SEALED)
         wanted = f"g{sealed.body['generation']}" if sealed else None
-        found = [e.at for e in self.entries.get(EXPORTED, ()) if e.key == wanted]
-        return found[-1] if found else ""
+        for taken in reversed(self.entries.get(EXPORTED, ())):
+            if taken.key == wanted:
+                by = taken.body["state"]["plan_digest"]
+                plans = (
+                    e for e in self.entries.get("plan", ()) if e.seq < taken.seq and e.body["digest"] == by
+                )
+                return next((e.at for e in plans), "")
+        return ""
 
     @property
     def is_backed_up(self) -> bool:

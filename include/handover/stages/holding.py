@@ -209,7 +209,9 @@ def _bound(context: Context) -> list[str]:
     """Return the names of what a hold binds, in the order in which everybody locks them."""
     name, settings = context.case.case, context.settings
     found = {name}
-    if any(one.source == name for one in sources_of(context)):
+    others = [one.source for one in sources_of(context)]
+    if name in others:
+        found |= set(others)
         for path in settings.cases.glob("*.yaml"):
             try:
                 case = load_case(settings.cases, path.stem)

@@ -15,16 +15,19 @@ from datetime import date
 from handover.errors import CaseInvalid, GateBlocked, LedgerRefused
 from handover.evidence import verifier
 from handover.evidence.ledger import Entry
+from handover.model.datamap import load_datamap, map_path
 from handover.model.hold import DataHold
 from handover.model.reconciliation import TableName
 from handover.model.registered import RegisteredSource, known_sources, load_source
 from handover.model.scope import Polymorphic, Root, Scope, VirtualKey
+from handover.postgres.closure import Closure
 from handover.postgres.references import Graph
 from handover.postgres.referring import read_graph
 from handover.postgres.row_classes import checked_predicate
 from handover.postgres.session import Connection
 from handover.stages.context import Context
 from handover.stages.facts import judged_on
+from handover.stages.person_graph import missing_keys
 from handover.vault.roots import Purpose
 from handover.vault.segment import Label, open_segment, read_header, seal
 
@@ -92,12 +95,29 @@ def held_graph(context: Context, connection: Connection) -> Graph:
         ),
     )
     graph = read_graph(connection, case.source.schemas, declared)
+    if map_path(context.settings.datamaps, case.mapped_as).is_file() and not graph.problems:
+        # What the map says leads to a person is that person's, whether or not the database knows.
+        ways = missing_keys(graph, load_datamap(context.settings.datamaps, case.mapped_as))
+        here = {TableName(schema_name=s, name=n) for s, n in graph.places}
+        more = (*declared.virtual_keys, *(way for way in ways if {way.table, way.references} <= here))
+        both = Scope.model_construct(roots=(), virtual_keys=more, polymorphic=declared.polymorphic)
+        graph = read_graph(connection, case.source.schemas, both)
     if found := [one for one in graph.problems if one.field]:
         raise CaseInvalid(
             f"nobody can say which rows are held: {found[0].said}",
             hint=f"{found[0].remedy}; nothing goes before",
         )
     return following_all(graph)
+
+
+def held_closure(context: Context, connection: Connection) -> Closure | None:
+    """Return what finds all rows that are held for a case made from a source; None where none are."""
+    holds = binding_holds(context)
+    if not holds:
+        return None
+    graph = held_graph(context, connection)
+    scope = held_scope(context, judged_on(context.case), connection, graph, holds)
+    return Closure(connection, graph, scope, prefix="held") if scope else None
 
 
 def following_all(graph: Graph) -> Graph:
@@ -124,9 +144,11 @@ def _roots(context: Context, hold: DataHold, connection: Connection, graph: Grap
             name = TableName(schema_name=table.schema_name, name=table.name)
             yield Root(table=name, where=EVERY_ROW)
         return
-    if hold.table.schema_name not in context.case.source.schemas:
-        return
     try:
+        if hold.table.schema_name not in context.case.source.schemas:
+            raise CaseInvalid(
+                f"{hold.table.label} is in no schema of this case, so nobody can say which rows here are its"
+            )
         if (hold.table.schema_name, hold.table.name) not in graph.places:
             raise CaseInvalid(f"{hold.table.label} is not there")
         checked_predicate(connection, hold.table.schema_name, hold.table.name, hold.where)

@@ -7,7 +7,7 @@ a row, as it may be about somebody else, only what names the person is given, an
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import product
@@ -28,7 +28,7 @@ from handover.risk.persons import Person, Persons
 from handover.risk.raw_values import KINDS, RawValues
 from handover.risk.searching import Search
 from handover.stages.person_graph import person_graph
-from handover.stages.person_known import IDENTITY, Known, mentioned, theirs
+from handover.stages.person_known import IDENTITY, Known, mentioned, names_somebody, theirs
 from handover.stages.reading import begin_snapshot
 from handover.stages.subjects import CARDS, Subject, subject_scope
 
@@ -95,6 +95,7 @@ class PersonCopy:
             for condition in _alternatives(dataset, self.subject):
                 rows = qualified(dataset.table.schema_name, dataset.table.name)
                 self._take(dataset.table.label, read_where(self._connection, rows, condition))
+        self._learn(self.subject)
 
     def _take(self, label: str, rows: list[Row]) -> None:
         new = [row for row in rows if row.place not in self._seen]
@@ -102,32 +103,33 @@ class PersonCopy:
         dataset = self._datasets.get(label)
         if new:
             self._own.append((dataset, label, new))
-        for row in new if dataset and self.subject else ():
-            self._learn(dataset, row)
 
-    def _learn(self, dataset: DataSet | None, row: Row) -> None:
-        """Note numbers of the person's own row; of rows that lead there those that only a person has."""
-        if dataset is None or self.subject is None:
-            return
-        theirs = dataset.table == self.subject.table
-        leads = [path.to for path in dataset.subject] == [self.subject.table]
-        kinds = KINDS if theirs else (*CARDS, *IDENTITY) if leads else ()
-        of: dict[str, list[str]] = {}
+    def _learn(self, subject: Subject) -> None:
+        """Note numbers of the person's own row; of rows that lead there those that only a person has.
+
+        A paper's number there may be a relative's: it counts where the own row has none of its kind, in a
+        table that names nobody.
+        """
+        described = [(dataset, row) for dataset, _, rows in self._own if dataset for row in rows]
+        for dataset, row in described:
+            if dataset.table == subject.table:
+                self._note(dataset, row, KINDS)
+                self.known.persons |= set(_persons(dataset, row))
+        lacking = [kind for kind in IDENTITY if kind not in self.known.numbers]
+        for dataset, row in described:
+            if dataset.table != subject.table and [path.to for path in dataset.subject] == [subject.table]:
+                self._note(dataset, row, CARDS if names_somebody(dataset) else (*CARDS, *lacking))
+
+    def _note(self, dataset: DataSet, row: Row, kinds: Sequence[str]) -> None:
         for name, entry in dataset.columns.items():
-            value = row.values.get(name)
             if entry.kind in kinds:
-                self.known.note(entry.kind, value)
-            if theirs and isinstance(value, str):
-                of.setdefault(entry.kind, []).append(value)
-        for name in of.get("person_name", ()):
-            births = [day[:10] for day in of.get("birth_date", ())] or [""]
-            places = product(births, of.get("address") or [""])
-            self.known.persons |= {Person(name, born or None, address or None) for born, address in places}
+                self.known.note(entry.kind, row.values.get(name))
 
     def own(self, known: Known) -> Iterator[CopiedTable]:
         """Yield the rows that are the person's."""
         for dataset, label, rows in self._own:
-            kept = [theirs(row.values, dataset, known) for row in rows]
+            own = bool(self.subject and dataset and dataset.table == self.subject.table)
+            kept = [theirs(row.values, dataset, known, own=own) for row in rows]
             yield CopiedTable(self.source.source, label, dataset, True, kept)
 
     def mentions(self, known: Known) -> Iterator[CopiedTable]:
@@ -156,11 +158,22 @@ class PersonCopy:
         of_person = [row for row in rows if dataset and _is_person(row, dataset, known)]
         others = [row for row in rows if row not in of_person]
         if of_person:
-            given = [theirs(row.values, dataset, known) for row in of_person]
+            given = [theirs(row.values, dataset, known, own=True) for row in of_person]
             yield CopiedTable(self.source.source, label, dataset, True, given)
         if others:
             given = [mentioned(row.values, dataset, known, found.columns[row.place]) for row in others]
             yield CopiedTable(self.source.source, label, dataset, False, given)
+
+
+def _persons(dataset: DataSet, row: Row) -> Iterator[Person]:
+    of: dict[str, list[str]] = {}
+    for name, entry in dataset.columns.items():
+        if isinstance(value := row.values.get(name), str):
+            of.setdefault(entry.kind, []).append(value)
+    for name in of.get("person_name", ()):
+        births = [day[:10] for day in of.get("birth_date", ())] or [""]
+        for born, address in product(births, of.get("address") or [""]):
+            yield Person(name, born or None, address or None)
 
 
 def _alternatives(dataset: DataSet, subject: Subject) -> Iterator[sql.Composable]:
@@ -183,7 +196,7 @@ def _is_person(row: Row, dataset: DataSet, known: Known) -> bool:
         return False
     return any(
         entry.kind in IDENTITY
-        and isinstance(value := row.values.get(name), str)
-        and known.is_theirs(entry.kind, value)
+        and (value := row.values.get(name)) is not None
+        and known.is_theirs(entry.kind, str(value))
         for name, entry in dataset.columns.items()
     )

@@ -6,17 +6,17 @@ ledger has its SHA-256 and counts. An answer that was written is not written aga
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
 
+from cryptography import x509
+
 from handover.errors import NotReady
 from handover.evidence.answer import CopiedColumn, CopiedRows, Decided, Letter, package
-from handover.evidence.notice_letters import seal_for, sender_of
+from handover.evidence.notice_letters import seal_for
 from handover.model.approval import Account
 from handover.model.kinds import KINDS
 from handover.model.policy import Text
@@ -36,7 +36,7 @@ from handover.stages.request_subjects import (
     subject_of,
 )
 from handover.stages.request_words import limits, said
-from handover.stages.requests import Desk, find_request
+from handover.stages.requests import Desk, find_request, require_complete
 from handover.stages.two_persons import words
 from handover.vault.store import FolderStore
 
@@ -58,11 +58,15 @@ def answers_folder(desk: Desk) -> Path:
 
 
 def answer(desk: Desk, request: str) -> Answered:
-    """Write the answer and seal it; safe to repeat. ConfigurationMissing for an expired certificate."""
+    """Write the answer and seal it; safe to repeat. NotReady for what was not opened in each source.
+
+    Whether the certificate is valid was asked when the request came; the answer may take longer than that.
+    """
     one = find_request(desk, request)
     if made := answered(desk, one):
         return made
-    certificate = sender_of(certificate_of(desk.at(one.sources[0], one.id), one.id), datetime.now(UTC))
+    require_complete(one)
+    certificate = x509.load_pem_x509_certificate(certificate_of(desk.at(one.sources[0], one.id), one.id))
     tables, not_searched = _copied(desk, one) if one.kind in COPIES else ([], [])
     decisions = _decided(desk, one) if one.kind == "erasure" else []
     letter = _letter(desk, one, tables, decisions, not_searched)
@@ -182,14 +186,12 @@ def sources_waiting(desk: Desk, one: PersonRequest) -> dict[str, str]:
     waiting = {}
     for name in one.subjects if one.kind == "erasure" else ():
         context = desk.at(name, one.id)
-        said = _last_decision(context, one.id)
-        if said is None:
-            waiting[name] = "nothing was decided"
-            continue
-        closed = replace(context, run=said["run"]).entries("run-closed")
-        complete = closed and closed[-1].body["status"] == "complete"
-        if not complete and any(each["goes"] for each in said["decided"]):
-            waiting[name] = f"run {said['run']} is not complete"
+        found = _decisions(context, one.id)
+        if not found:
+            waiting[name] = "nothing was decided, or its run was taken back"
+        going = [each.run for each in found if each.goes and not each.complete]
+        if going:
+            waiting[name] = f"run {', '.join(going)} is not complete"
     return waiting
 
 
@@ -201,17 +203,41 @@ def _decided(desk: Desk, one: PersonRequest) -> list[Decided]:
             + "; ".join(f"{name}: {lacking}" for name, lacking in waiting.items()),
             hint=f"trigger the DAG subject_request with request {one.id} and that source",
         )
-    said = {name: _last_decision(desk.at(name, one.id), one.id) for name in one.subjects}
-    return [read_noted(name, each) for name, body in said.items() if body for each in body["decided"]]
+    decided = []
+    for name in one.subjects:
+        found = _decisions(desk.at(name, one.id), one.id)
+        gone = [each for run in found if run.complete for each in run.goes]
+        decided += [read_noted(name, each) for each in (*gone, *found[-1].stays)]
+    return decided
 
 
-def _last_decision(context: Context, request: str) -> Mapping[str, Any] | None:
-    found = [
-        entry.body
+@dataclass(frozen=True)
+class _Decision:
+    """What a run that was not taken back decided."""
+
+    run: str
+    goes: list[dict[str, Any]]
+    stays: list[dict[str, Any]]
+    complete: bool
+
+
+def _decisions(context: Context, request: str) -> list[_Decision]:
+    """Return the last decision of each run, oldest first: what one erased another does not find any more."""
+    bodies = {
+        entry.body["run"]: entry.body
         for entry in entries_of(context)
         if entry.kind == DECIDED and entry.body["request"] == request
-    ]
-    return found[-1] if found else None
+    }
+    found = []
+    for run, body in bodies.items():
+        of_run = replace(context, run=run)
+        if of_run.entries("run-aborted"):
+            continue
+        closed, decided = of_run.entries("run-closed"), body["decided"]
+        goes, stays = ([one for one in decided if one["goes"] is which] for which in (True, False))
+        complete = bool(closed) and closed[-1].body["status"] == "complete"
+        found.append(_Decision(run, goes, stays, complete))
+    return found
 
 
 def _conditions(one: PersonRequest) -> dict[str, str]:

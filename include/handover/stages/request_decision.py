@@ -14,7 +14,7 @@ from datetime import date, timedelta
 from psycopg import sql
 
 from handover.evidence.answer import Decided
-from handover.law.expiring import Expired, expired
+from handover.law.expiring import Expired
 from handover.law.packs import load_packs, select
 from handover.model.disposition import GOING
 from handover.model.hold import DataHold
@@ -29,7 +29,7 @@ from handover.postgres.referring import read_graph
 from handover.postgres.row_classes import checked_predicate
 from handover.postgres.session import Connection, connect, database_errors, fetch
 from handover.stages.context import Context
-from handover.stages.daily_cases import predicate
+from handover.stages.daily_cases import let_go, predicate
 from handover.stages.facts import judged_on
 from handover.stages.holds import binding_holds, following_all, held_graph, held_scope
 from handover.stages.reading import begin_snapshot
@@ -190,7 +190,7 @@ def _of_class(
 
 
 def _expired(packs: Sequence[Pack], source: RegisteredSource, one: RetentionClass, day: date) -> Expired:
-    return expired(packs, one, day, source.aml_obliged, "request")
+    return let_go(source, packs, one, day, "request")
 
 
 def _first(gone: Callable[[date], bool], on: date) -> date | None:

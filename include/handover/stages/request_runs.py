@@ -16,7 +16,7 @@ from handover.stages.context import Context, Resolver, open_case
 from handover.stages.daily_cases import erasure_case
 from handover.stages.facts import legal_day
 from handover.stages.request_answer import Answered, answer, sources_waiting
-from handover.stages.requests import Desk, find_request, overdue_requests
+from handover.stages.requests import Desk, find_request, overdue_requests, require_complete
 
 
 def open_erasure(
@@ -28,6 +28,7 @@ def open_erasure(
     """
     desk = Desk(settings, resolve)
     one = find_request(desk, request)
+    require_complete(one)
     _require_erasure(one, source)
     registered = load_source(settings.sources, source)
     packs = select(load_packs(settings.policies), registered.policy, on)
@@ -57,7 +58,9 @@ def erases(desk: Desk, request: str, source: str) -> bool:
 
 def answer_when_due(desk: Desk, request: str) -> Answered | None:
     """Write the answer, unless a source has still to erase: its own run then writes it."""
-    if sources_waiting(desk, find_request(desk, request)):
+    one = find_request(desk, request)
+    require_complete(one)
+    if sources_waiting(desk, one):
         return None
     return answer(desk, request)
 
@@ -66,13 +69,17 @@ def require_none_overdue(desk: Desk) -> int:
     """Return how many requests wait for their answer; raises VerificationFailed when one waits too long."""
     late = overdue_requests(desk, legal_day())
     if late:
-        named = (f"{one.id} ({one.kind}), due {one.due}, in {', '.join(one.sources)}" for one in late)
+        named = (f"{one.id} ({one.kind}), due {one.due}, in {', '.join(_opened_in(one))}" for one in late)
         raise VerificationFailed(
             "requests of persons are overdue:\n  " + "\n  ".join(named),
             hint="answer them: trigger the DAG subject_request, or `handover request answer ID`",
             requests=[one.id for one in late],
         )
     return 0
+
+
+def _opened_in(one: PersonRequest) -> list[str]:
+    return [name for name in one.sources if name not in one.missing]
 
 
 def _require_erasure(one: PersonRequest, source: str) -> None:

@@ -13,9 +13,10 @@ NOBODY = Text(
     en="By what you told us we found no record of you as a customer in our systems.",
 )
 COPY = Text(
-    zh="随信附上您的个人信息副本：供阅读的网页、供机器读取的 JSON 以及每张表的 CSV。其中他人的信息已遮盖。",
+    zh="随信附上您的个人信息副本：供阅读的网页、供机器读取的 JSON 以及每张表的 CSV。"
+    "其中能识别的他人信息已遮盖；自由文本中的他人姓名无法自动识别。",
     en="A copy of your personal information is enclosed: this page to read, JSON and a CSV for each table "
-    "for programs. What names other people is left out.",
+    "for programs. What is known to name other people is left out; their names in free text are not found.",
 )
 NO_COPY = Text(zh="没有找到与您有关的记录。", en="No rows about you were found.")
 MENTIONS = Text(
@@ -54,6 +55,14 @@ def _recorded(one: PersonRequest, sources: Sequence[RegisteredSource]) -> Text:
             zh=f"您的更正请求已登记，并转交负责部门核实处理：{offices}。",
             en=f"Your request to correct data was recorded and passed to the office in charge: {offices}.",
         )
+    if one.late:
+        return Text(
+            zh=f"您的请求已登记，并由负责部门处理：{offices}。在此之前已有数据删除开始或完成，您的部分数据"
+            "可能已不存在；尚存的数据在处理期间不会被删除。",
+            en=f"Your request was recorded and is with the office in charge: {offices}. Before that an "
+            "erasure had begun, or was done, so that some of your data may be gone; what is left is not "
+            "erased until the request is settled.",
+        )
     return Text(
         zh=f"您的请求已登记，并由负责部门处理：{offices}。处理期间，您的数据不会被删除。",
         en=f"Your request was recorded and is with the office in charge: {offices}. Until it is settled none "
@@ -65,9 +74,11 @@ def limits(not_searched: Sequence[tuple[str, str]]) -> list[Text]:
     """Return what the search for a person cannot see."""
     found = [
         Text(
-            zh="写在压缩文件、图片中或经编码的内容无法按值查找，仅含姓名而无其他信息的文字亦未计入。",
+            zh="写在压缩文件、图片中或经编码的内容无法按值查找，仅含姓名而无其他信息的文字亦未计入；"
+            "自由文本中的他人姓名无法自动识别。",
             en="What is written inside compressed files or pictures, or encoded, cannot be found by value; "
-            "texts with a name alone were not counted either.",
+            "texts with a name alone were not counted either. "
+            "Names of other people in free text are not found.",
         )
     ]
     if not_searched:

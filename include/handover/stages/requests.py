@@ -11,10 +11,11 @@ from collections import defaultdict
 from contextlib import closing
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
+from itertools import combinations
 from secrets import token_hex
 from typing import Any
 
-from handover.errors import CaseInvalid, LedgerRefused, SubjectUnclear, SubjectUnknown
+from handover.errors import CaseInvalid, LedgerRefused, NotReady, SubjectUnclear, SubjectUnknown
 from handover.evidence.ledger import Entry
 from handover.evidence.notice_letters import sender_of
 from handover.law.packs import load_packs, select
@@ -28,9 +29,10 @@ from handover.postgres.session import connect
 from handover.settings import Settings
 from handover.stages.context import Context, Resolver
 from handover.stages.facts import legal_day
-from handover.stages.holding import Matter, hold_subject, open_holder
+from handover.stages.holding import Laid, Matter, hold_subject, open_holder
 from handover.stages.holds import sealed, sources_of
 from handover.stages.person_copy import PersonCopy
+from handover.stages.person_known import one_person
 from handover.stages.request_subjects import ANSWERED, DELIVERED, OPENED, entries_of, run_of
 from handover.stages.subjects import Subject, find_subject
 from handover.stages.two_persons import words
@@ -97,7 +99,7 @@ def open_request(
     if not names:
         raise CaseInvalid("no source is registered", hint="write include/sources/NAME.yaml")
     found = {name: _find(desk, name, said, table) for name in names}
-    _require_one(desk, {name: one for name, one in found.items() if one})
+    _require_one(desk, {name: one for name, one in found.items() if one}, said)
     id_ = f"pr-{token_hex(6)}"
     due = _due(desk, names, asked.received)
     body: dict[str, Any] = {
@@ -120,7 +122,8 @@ def open_request(
             "sealed": sealed(context, f"{id_}-who", json.dumps(subject.key)) if subject else "",
             "sealed_said": sealed(context, f"{id_}-said", said),
             "sealed_to": sealed(context, f"{id_}-to", certificate.decode()),
-            "hold": holds.get(name, ""),
+            "hold": holds[name].id if name in holds else "",
+            "late": name in holds and set(holds[name].moments.values()) != {"before"},
         }
         context.record(OPENED, body | mine, key=id_)
     return find_request(desk, id_)
@@ -149,19 +152,18 @@ def _find(desk: Desk, name: str, said: str, table: str | None) -> Subject | None
             return None
 
 
-def _require_one(desk: Desk, found: dict[str, Subject]) -> None:
-    """Refuse a key that means somebody else in another source: they must share a number."""
+def _require_one(desk: Desk, found: dict[str, Subject], said: str) -> None:
+    """Refuse what means somebody else in another source."""
     if len(found) < 2:
         return
-    forms = {}
+    known = []
     for name, subject in found.items():
         with PersonCopy(desk.source(name), desk.at(name).source, desk.datamap(name), subject) as copy:
-            forms[name] = copy.known.forms
-    shared = set.intersection(*forms.values())
-    if not shared:
+            known.append(copy.known)
+    if not all(one_person(first, second, said) for first, second in combinations(known, 2)):
         raise SubjectUnclear(
-            f"different persons may be meant in {', '.join(found)}: they share no number",
-            hint="say a number in place of a key, or name the source with --source",
+            f"different persons may be meant in {', '.join(found)}: no number shows that they are one",
+            hint="say the number of an identity document, or open a request in each source with --source",
             counts=dict.fromkeys(found, 1),
         )
 
@@ -196,14 +198,14 @@ def _due(desk: Desk, names: tuple[str, ...], received: date) -> dict[str, Any]:
 
 def _held(
     desk: Desk, who: Account, said: str, asked: Asked, found: dict[str, Subject | None], id_: str
-) -> dict[str, str]:
+) -> dict[str, Laid]:
     """Lay the hold that an objection, a complaint or a restriction is, before it is recorded."""
     kind = HOLDING.get(asked.kind)
     if kind is None:
         return {}
     why = Matter(kind, f"{asked.kind} {id_}", asked.channel)
     return {
-        name: hold_subject(desk.at(name), who, said, subject.table.label, why).id
+        name: hold_subject(desk.at(name), who, said, subject.table.label, why)
         for name, subject in found.items()
         if subject
     }
@@ -246,15 +248,37 @@ def _request(entries: list[Entry]) -> PersonRequest:
             "by": body["by"],
             "subjects": {one.case: one.body["subject"] for one in opened if one.body["subject"]},
             "holds": {one.case: one.body["hold"] for one in opened if one.body["hold"]},
+            "late": [one.case for one in opened if one.body.get("late")],
+            "missing": sorted(set(body["sources"]) - {one.case for one in opened}),
             "answered_at": done(ANSWERED),
             "delivered_at": done(DELIVERED),
         }
     )
 
 
+def require_complete(one: PersonRequest) -> None:
+    """Raise NotReady for a request that died while it was opened: in some source nobody is known to it."""
+    if one.missing:
+        raise NotReady(
+            f"request {one.id} was not recorded in {', '.join(one.missing)}: it ended while it was opened",
+            hint="open it again with `handover request open`; the new id takes its place",
+        )
+
+
 def overdue_requests(desk: Desk, on: date) -> list[PersonRequest]:
-    """Return the requests that should have been answered before a day."""
-    return [one for one in all_requests(desk) if one.is_overdue(on)]
+    """Return the requests that should have been answered before a day, but for those opened again."""
+    everything = all_requests(desk)
+    return [
+        one
+        for one in everything
+        if one.is_overdue(on) and not any(_took_place(other, one) for other in everything)
+    ]
+
+
+def _took_place(other: PersonRequest, one: PersonRequest) -> bool:
+    """Say whether an incomplete request was opened again: what was asked, when, and by whom is the same."""
+    same = (one.kind, one.received) == (other.kind, other.received)
+    return bool(one.missing) and not other.missing and same and one.subjects.items() <= other.subjects.items()
 
 
 def request_faults(context: Context) -> list[str]:

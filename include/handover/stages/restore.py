@@ -13,6 +13,7 @@ from handover.errors import VaultCorrupt, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
+from handover.postgres.identity import database_identity
 from handover.postgres.receipts import drop_receipts, runs_with_receipts
 from handover.postgres.session import connect, database_errors
 from handover.stages.applying_tombstones import Again, erase_again, erased_again, leave_in, require_known
@@ -24,6 +25,7 @@ from handover.stages.restore_test import restore_and_compare
 from handover.vault.segment import open_segment, read_header
 
 STEP = "restore"
+BEGUN, RESTORED = "restore-begun", "restored"
 BY_NAME = "compared by name alone: that version writes them otherwise, and no restore test ran on it"
 
 
@@ -61,17 +63,25 @@ def restore(context: Context, url: str, progress: Meter, *, keep_erased: str = "
     index = find_index(context)
     progress.expect(*index.rows(index.plan.groups()))
     _require_empty(context, index, url)
+    if not keep_erased:
+        require_known(context)
+    with closing(connect(url)) as connection:
+        place = database_identity(connection)
+    # Before a row comes back: until the end, rows that were erased since are in that database.
+    begun = {"generation": index.state.generation, "database": place, "keep_erased": keep_erased}
+    context.record(BEGUN, begun)
     restored = restore_again(context, index, Destination(url, STEP), progress, keep=bool(keep_erased))
     with closing(connect(url)) as connection:
         drop_receipts(connection)
     body = {
         "generation": index.state.generation,
+        "database": place,
         "rows": index.rows(index.plan.groups())[0],
         "definitions": restored.definitions,
         "erased_again": restored.again.document(),
         "keep_erased": keep_erased,
     }
-    context.record("restored", body)
+    context.record(RESTORED, body)
     progress.finish()
     return restored
 

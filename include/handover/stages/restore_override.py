@@ -2,14 +2,33 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from handover.errors import SourceInvalid
 from handover.model.approval import Account
+from handover.model.registered import load_source
 from handover.stages.context import Context
 from handover.stages.two_persons import Request, TwoPersons
 
 
 def pair(context: Context) -> TwoPersons:
     """Return the requests of the case to restore a backup with the rows that were erased since."""
+    context = _with_approvers(context)
     return TwoPersons(context, "keep-erased", "ke", f"handover keep-erased {context.case.case} list")
+
+
+def _with_approvers(context: Context) -> Context:
+    """Return the context with those who approve for the registered source now: its backups ask nobody.
+
+    Of a source that is no longer registered those count whom the run was opened with, if any.
+    """
+    if not context.case.is_daily:
+        return context
+    try:
+        source = load_source(context.settings.sources, context.case.case)
+    except SourceInvalid:
+        return context
+    return replace(context, case=context.case.model_copy(update={"approvals": source.approvals}))
 
 
 def ask(context: Context, who: Account, into: str, ticket: str, purpose: str) -> str:

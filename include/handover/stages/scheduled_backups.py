@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import date, datetime, timedelta
+
 from handover.errors import NotReady
 from handover.stages.abort import abort_run
 from handover.stages.approvals import NOT_REQUIRED
 from handover.stages.backup_end import backup_due, backup_end
 from handover.stages.certifying import end_when_due
 from handover.stages.context import Context
-from handover.stages.erasures import PastRun, active_backups, past_runs
-from handover.stages.facts import legal_day
+from handover.stages.disposal import is_open
+from handover.stages.erasures import ABORTED, ENDED, EXPORTED, SEALED, PastRun, active_backups, past_runs
+from handover.stages.facts import LEGAL_TIME, legal_day
 
 WHY = "a backup of the source into its keeper's own vault: nothing is handed over, nothing changes there"
 
@@ -29,29 +32,59 @@ def need_no_approval(context: Context) -> None:
 def end_due_backups(context: Context) -> int:
     """End every backup of the source whose day has come, of whatever daily run; returns how many.
 
-    Safe to repeat. A backup that never became complete goes as well; what disposed of rows and is not
-    complete keeps its backup, which may be all that is left of them.
+    Safe to repeat. A backup that never became complete goes as well, sealed or not; what disposed of rows and
+    is not complete keeps its backup, which may be all that is left of them. One that cannot be ended does not
+    keep the others: its error is raised at the end.
     """
     active = active_backups(context.keyring)
     ended = 0
+    failures: list[Exception] = []
     for one in past_runs(context.ledger):
         if one.case.case == context.case.case and one.case.is_daily and one.name in active:
-            ended += _end(context, one)
+            try:
+                ended += _end(context, one)
+            except Exception as failure:  # noqa: BLE001 (raised below)
+                failure.add_note(f"while ending the backup {one.name}")
+                failures.append(failure)
+    for other in failures[1:]:
+        failures[0].add_note(f"and {type(other).__name__} {other.__notes__[-1]}")
+    if failures:
+        raise failures[0]
     return ended
 
 
 def _end(context: Context, one: PastRun) -> bool:
     mine = one.context(context)
-    if not one.is_backed_up or legal_day() < backup_due(mine):
+    if ABORTED in one.entries or ENDED in one.entries:
         return False
     closed = mine.entries("run-closed")
     if closed and closed[-1].body["status"] == "complete":
+        if legal_day() < backup_due(mine):
+            return False
         if mine.disposes:
             end_when_due(mine)
         else:
             backup_end(mine)
         return True
-    if one.case.kind == "backup":
-        abort_run(mine)
-        return True
-    return False
+    # Its whole day has to be over: somebody may be about to go on with it.
+    if is_open(mine) or _waits_for_people(one) or legal_day() <= _due_unfinished(mine, one):
+        return False
+    abort_run(mine)
+    return True
+
+
+def _waits_for_people(one: PastRun) -> bool:
+    """Say whether it may still be approved: what is let go is approved before its snapshot, however late."""
+    return one.case.kind != "backup" and EXPORTED not in one.entries
+
+
+def _due_unfinished(mine: Context, one: PastRun) -> date:
+    """Return the day of a backup that may not have been sealed: then it counts from its snapshot, or its run.
+
+    Rows in quarantine go only after it, and need the backup until then.
+    """
+    begun = one.last(SEALED) or one.last(EXPORTED) or one.entries["run-opened"][-1]
+    day = datetime.fromisoformat(begun.at).astimezone(LEGAL_TIME).date()
+    disposal = mine.case.disposal
+    waiting = 0 if mine.case.kind == "backup" else disposal.quarantine_days
+    return day + timedelta(days=disposal.backup_days + waiting)

@@ -37,8 +37,8 @@ from handover.postgres.session import Connection, connect, database_errors
 from handover.postgres.types import Servers
 from handover.stages.consents import consents_of, given_by_table, without_consent
 from handover.stages.context import Context
-from handover.stages.facts import count_facts, judged_on
-from handover.stages.holds import binding_holds, following_all, held_scope
+from handover.stages.facts import count_facts
+from handover.stages.holds import held_closure
 from handover.stages.reading import begin_snapshot
 from handover.stages.refusal import refused
 from handover.stages.request_subjects import own_closure
@@ -225,9 +225,8 @@ def _closure(
     scope = context.case.scope
     if scope is None or scope.along is None:
         return Closure(connection, graph, scope, given) if scope else None
-    held = held_scope(context, judged_on(context.case), connection, graph, binding_holds(context))
     within = own_closure(context, connection, "within")
-    return Expiring(connection, following_all(graph), scope, held, within)
+    return Expiring(connection, graph, scope, held_closure(context, connection), within)
 
 
 def _under(problems: list[ScopeProblem]) -> list[ScopeProblem]:

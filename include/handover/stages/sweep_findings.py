@@ -13,7 +13,7 @@ from datetime import date, datetime, timedelta
 
 from handover.errors import CaseInvalid
 from handover.law.dates import EARLIEST
-from handover.law.expiring import Expired, expired, is_number
+from handover.law.expiring import Expired, is_number
 from handover.law.packs import load_packs, select
 from handover.model.datamap import DataMap, load_datamap
 from handover.model.legal_terms import Trigger
@@ -28,7 +28,7 @@ from handover.postgres.row_classes import checked_predicate
 from handover.postgres.session import Connection, connect
 from handover.settings import Settings
 from handover.stages.context import Context, Resolver
-from handover.stages.daily_cases import along_of, day_read, moment, predicate
+from handover.stages.daily_cases import along_of, day_read, let_go, moment, predicate
 from handover.stages.facts import judged_on, legal_day
 
 KEPT, FOUND = "expired-kept", "sweep-findings"
@@ -57,7 +57,7 @@ class Retained:
 def retained(settings: Settings, source: RegisteredSource, on: date) -> list[Retained]:
     """Return all classes of a source, with what today's law lets go of each on a day."""
     packs = select(load_packs(settings.policies), source.policy, legal_day())
-    return [Retained(one, expired(packs, one, on, source.aml_obliged)) for one in source.retention]
+    return [Retained(one, let_go(source, packs, one, on)) for one in source.retention]
 
 
 def require_classes(connection: Connection, source: RegisteredSource) -> None:
@@ -84,11 +84,23 @@ def _gone(connection: Connection, source: RegisteredSource) -> Iterator[str]:
             if day.column not in has:
                 column = f"{one.table.label} has no column {day.column!r}"
                 yield f"class {one.name!r}: {column}, the day of {trigger}"
+            elif has[day.column] not in _types(trigger, day):
+                column = f"{one.table.label}.{day.column} is {has[day.column]}"
+                yield f"class {one.name!r}: {column}, which is no day of {trigger}; nobody guesses"
         if one.where:
             try:
                 checked_predicate(connection, one.table.schema_name, one.table.name, one.where)
             except CaseInvalid as problem:
                 yield f"class {one.name!r}, where: {problem.message}"
+
+
+def _types(trigger: Trigger, day: DayOf) -> tuple[str, ...]:
+    """Return the types that a day may have: text would be compared as text."""
+    if is_number(trigger, day):
+        return ("smallint", "integer", "bigint")
+    if day.bound:
+        return ("daterange", "tsrange", "tstzrange")
+    return ("date", "timestamp without time zone", "timestamp with time zone")
 
 
 def require_sound(context: Context, connection: Connection) -> None:

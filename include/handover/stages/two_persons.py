@@ -22,6 +22,8 @@ from handover.stages.context import Context
 
 HOLDS = timedelta(days=1)
 LONGEST_WORDS = 500
+# Of cases that ask nobody for approval any second person may decide these; everything else needs one by name.
+BY_ANYBODY = ("reveal", "custody")
 _OURS = ("request", "ticket", "purpose", "by", "account_id")
 
 
@@ -76,6 +78,13 @@ class TwoPersons:
         if _same(who, one.by):
             self.refuse(who, one, "it was asked for by this person", "let another person approve")
         approvals = self.context.case.approvals
+        if approvals is None and self.kind not in BY_ANYBODY:
+            self.refuse(
+                who,
+                one,
+                "the case names nobody who may approve it",
+                "name them under approvals.execute.approvers",
+            )
         if approvals is not None and approvals.execute.find(who.name, who.id) is None:
             self.refuse(
                 who,
