@@ -115,12 +115,15 @@ def test_replicas_that_replay_late_are_waited_for(
     admin = cluster.admin_url(str(conninfo_to_dict(database("erase"))["dbname"]))
     with replica(admin) as wire, closing(connect(admin)) as session:
         assert replication_delay(session) < 0.1
-        session.execute("CREATE TABLE public.a AS SELECT md5(n::text) FROM generate_series(1, 300) n")
-        time.sleep(0.3)
-        say(wire, str(session.execute("SELECT pg_current_wal_lsn()").fetchall()[0][0]).encode())
-        end = time.monotonic() + 10
-        while replication_delay(session) < 0.1 and time.monotonic() < end:
-            time.sleep(0.05)
+        for late in (0.3, 1.0, 3.0):  # the delay counts from when the server has sent, which may be later
+            session.execute("SELECT pg_logical_emit_message(false, 'late', repeat('x', 10000))")
+            time.sleep(late)
+            say(wire, str(session.execute("SELECT pg_current_wal_lsn()").fetchall()[0][0]).encode())
+            end = time.monotonic() + 2
+            while replication_delay(session) <= 0.2 and time.monotonic() < end:
+                time.sleep(0.05)
+            if replication_delay(session) > 0.2:
+                break
         assert replication_delay(session) > 0.2
         Throttle(Pace(most_lag_seconds=60), never).before(session)
 
