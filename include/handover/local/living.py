@@ -85,10 +85,10 @@ def _command(
     """Run a command as people do and print it and what it says, but not what it was given to read."""
     program = str(Path(sys.executable).parent / "handover")
     console.print(f"$ handover {' '.join(arguments)}", markup=False)
-    private = [machine.home.write_private("run/password", machine.home.secrets()[account] + "\n")] * bool(
-        account
-    )
-    identity = [part for path in private for part in ("--as", account, "--password-file", str(path))]
+    private, identity = None, []
+    if account:
+        private = machine.home.write_private("run/password", machine.home.secrets()[account] + "\n")
+        identity = ["--as", account, "--password-file", str(private)]
     try:
         done = subprocess.run(
             [program, *arguments, *identity],
@@ -99,8 +99,8 @@ def _command(
             check=False,
         )
     finally:
-        for path in private:
-            path.unlink()
+        if private:
+            private.unlink()
     console.print((done.stdout + done.stderr).rstrip(), markup=False)
     if done.returncode:
         raise ServiceFailed("the command failed", hint="what it says stands above")
