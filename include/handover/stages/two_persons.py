@@ -23,7 +23,7 @@ from handover.stages.context import Context
 HOLDS = timedelta(days=1)
 LONGEST_WORDS = 500
 # Of cases that ask nobody for approval any second person may decide these; everything else needs one by name.
-BY_ANYBODY = ("reveal", "custody")
+BY_ANYBODY = ("reveal", "custody", "hold-release")
 _OURS = ("request", "ticket", "purpose", "by", "account_id")
 
 
