@@ -6,7 +6,7 @@ import hashlib
 
 import psycopg
 
-from handover.postgres.session import Connection, fetch
+from handover.postgres.session import Connection, fetch, stripped
 
 _IDENTITY = """
 SELECT (SELECT system_identifier FROM pg_control_system()) || '/' || oid FROM pg_database
@@ -24,3 +24,5 @@ def database_identity(connection: Connection) -> str:
             return hashlib.sha256(str(fetch(connection, _IDENTITY)[0][0]).encode()).hexdigest()
     except psycopg.errors.InsufficientPrivilege:
         return ""
+    except psycopg.Error as problem:
+        raise stripped(problem, "asking which database it is") from None
