@@ -9,17 +9,14 @@ from __future__ import annotations
 from airflow.sdk import DAG, CronTriggerTimetable
 
 from handover_airflow.drilling import ZONE, drill, pick
-from handover_airflow.tasks import RETRIES, TARGET
+from handover_airflow.tasks import HABIT, TARGET
 
 with DAG(
     dag_id="restore_drill",
     description="Restore a backup and an archive from the vault alone, compare, measure, report",
     doc_md=__doc__,
     schedule=CronTriggerTimetable("0 5 1 * *", timezone=ZONE),
-    catchup=False,
-    is_paused_upon_creation=True,  # somebody has to want it
-    max_active_runs=1,
     tags=["handover"],
-    default_args=RETRIES,
+    **HABIT,
 ):
     drill(pick(), TARGET)

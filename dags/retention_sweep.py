@@ -12,7 +12,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
 from handover.stages.daily_cases import RegisteredSource
 from handover_airflow.approval import signed_approval
 from handover_airflow.edge import SWEEP, registered_sources
-from handover_airflow.tasks import RETRIES, daily_params, disposal, only_if, planning, proven_backup, stage
+from handover_airflow.tasks import HABIT, daily_params, disposal, only_if, planning, proven_backup, stage
 
 DRY_RUN = "Look, plan and judge only: what would go on that day, by class. 只演练，不执行。"
 
@@ -24,13 +24,9 @@ def sweep(source: RegisteredSource) -> DAG:
         description="Find what is due, approve, back up, erase, prove, certify",
         doc_md=f"**{source.title}**\n\n{__doc__}",
         schedule=CronTriggerTimetable(source.sweep.schedule, timezone=source.timezone),
-        catchup=False,
-        is_paused_upon_creation=True,  # somebody has to want it
-        max_active_runs=1,
-        allowed_run_types=["scheduled", "manual"],  # a backfill would run beside
         tags=["handover", SWEEP],
-        default_args=RETRIES,
         params=daily_params(DRY_RUN),
+        **HABIT,
     ) as dag:
         inventory, plan, gates = planning()
         due = only_if("sweeping.due")

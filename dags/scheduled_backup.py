@@ -10,7 +10,7 @@ from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
 
 from handover.stages.daily_cases import RegisteredSource
 from handover_airflow.edge import BACKUP, registered_sources
-from handover_airflow.tasks import ANYWHERE, RETRIES, SOURCE, daily_params, planning, proven_backup, stage
+from handover_airflow.tasks import ANYWHERE, HABIT, SOURCE, daily_params, planning, proven_backup, stage
 
 DRY_RUN = "Look and plan only: nothing is read out. 只演练，不执行。"
 
@@ -22,13 +22,9 @@ def scheduled_backup(source: RegisteredSource) -> DAG:
         description="Plan, back up under one snapshot, seal, prove by a restore, close, end what is due",
         doc_md=f"**{source.title}**\n\n{__doc__}",
         schedule=CronTriggerTimetable(source.backups.schedule, timezone=source.timezone),
-        catchup=False,
-        is_paused_upon_creation=True,  # somebody has to want it
-        max_active_runs=1,
-        allowed_run_types=["scheduled", "manual"],  # a backfill would run beside
         tags=["handover", BACKUP],
-        default_args=RETRIES,
         params={"dry_run": daily_params(DRY_RUN)["dry_run"]},
+        **HABIT,
     ) as dag:
         inventory, plan, gates = planning()
         agreed = stage("scheduled_backups.need_no_approval", "approval", SOURCE)

@@ -14,6 +14,15 @@ from handover_airflow.edge import connection_url, is_dry_run, known_cases, run_s
 
 # The stages are written so that any of them can be repeated; only transient errors reach a retry.
 RETRIES = {"retries": 3, "retry_delay": timedelta(seconds=15), "retry_exponential_backoff": 2.0}
+# What is done by a schedule: somebody has to want it, never twice at once, never for days gone by. A backfill
+# would run beside what runs.
+HABIT: dict[str, Any] = {
+    "catchup": False,
+    "is_paused_upon_creation": True,
+    "max_active_runs": 1,
+    "allowed_run_types": ["scheduled", "manual"],
+    "default_args": RETRIES,
+}
 SOURCE, TARGET, HOLDER, ANYWHERE = "handover_source", "handover_target", "handover_holder", "default_pool"
 LANE = "{{ lane }}"
 # How often a waiting task looks; it holds no slot between.

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,7 +10,7 @@ from pathlib import Path
 import bagit
 import pytest
 
-from fixtures.demo import HANDOVER, PATIENCE_SECONDS
+from fixtures.demo import PATIENCE_SECONDS, performed
 
 # A run with twice the tasks of a transfer's.
 LONGEST_SECONDS = 2 * PATIENCE_SECONDS
@@ -25,22 +22,8 @@ SCALE = 20_000
 def ended() -> Iterator[tuple[Path, str, int]]:
     """The state folder of a demo that ran, what it printed, and its exit status."""
     home = Path(tempfile.mkdtemp(prefix="handover-end-"))
-    home.chmod(0o711)
-    environment = {**os.environ, "HANDOVER_HOME": str(home), "HANDOVER_PORT": "0"}
-    environment.pop("HANDOVER_PG_BIN", None)
-    try:
-        done = subprocess.run(
-            [HANDOVER, "demo", "--end", "--scale", str(SCALE)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-        yield home, done.stdout + done.stderr, done.returncode
-    finally:
-        subprocess.run([HANDOVER, "clean"], env=environment, check=False, timeout=PATIENCE_SECONDS)
-        shutil.rmtree(home, ignore_errors=True)
+    with performed(home, "--end", "--scale", str(SCALE), longest=LONGEST_SECONDS) as (output, status):
+        yield home, output, status
 
 
 def path_after(output: str, word: str) -> Path:

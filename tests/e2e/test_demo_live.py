@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import os
-import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from fixtures.demo import HANDOVER, PATIENCE_SECONDS
+from fixtures.demo import PATIENCE_SECONDS, performed
 
 LONGEST_SECONDS = 2 * PATIENCE_SECONDS
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(2 * LONGEST_SECONDS)]
@@ -22,22 +19,8 @@ SCALE = 20_000
 def lived() -> Iterator[tuple[Path, str, int]]:
     """The state folder of a demo that ran, what it printed, and its exit status."""
     home = Path(tempfile.mkdtemp(prefix="handover-live-"))
-    home.chmod(0o711)
-    environment = {**os.environ, "HANDOVER_HOME": str(home), "HANDOVER_PORT": "0"}
-    environment.pop("HANDOVER_PG_BIN", None)
-    try:
-        done = subprocess.run(
-            [HANDOVER, "demo", "--live", "--scale", str(SCALE)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-        yield home, done.stdout + done.stderr, done.returncode
-    finally:
-        subprocess.run([HANDOVER, "clean"], env=environment, check=False, timeout=PATIENCE_SECONDS)
-        shutil.rmtree(home, ignore_errors=True)
+    with performed(home, "--live", "--scale", str(SCALE), longest=LONGEST_SECONDS) as (output, status):
+        yield home, output, status
 
 
 def test_every_part_of_the_day_ends_well(lived: tuple[Path, str, int]) -> None:

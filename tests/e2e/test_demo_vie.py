@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,7 +13,7 @@ from typing import Any
 import pytest
 import yaml
 
-from fixtures.demo import HANDOVER, PATIENCE_SECONDS
+from fixtures.demo import PATIENCE_SECONDS, performed
 from handover.settings import REPOSITORY
 from handover.stages.facts import legal_day
 
@@ -40,25 +38,10 @@ def of_this_year(folder: Path) -> Path:
 def ended() -> Iterator[tuple[str, int]]:
     """What a demo that ran printed, and its exit status."""
     home = Path(tempfile.mkdtemp(prefix="handover-vie-"))
-    home.chmod(0o711)
-    cases = of_this_year(home / "cases")
-    environment = {
-        **os.environ, "HANDOVER_HOME": str(home), "HANDOVER_PORT": "0", "HANDOVER_CASES": str(cases),
-    }  # fmt: skip
-    environment.pop("HANDOVER_PG_BIN", None)
-    try:
-        done = subprocess.run(
-            [HANDOVER, "demo", "--vie", "--scale", str(SCALE)],
-            env=environment,
-            capture_output=True,
-            text=True,
-            timeout=LONGEST_SECONDS,
-            check=False,
-        )
-        yield done.stdout + done.stderr, done.returncode
-    finally:
-        subprocess.run([HANDOVER, "clean"], env=environment, check=False, timeout=PATIENCE_SECONDS)
-        shutil.rmtree(home, ignore_errors=True)
+    cases = str(of_this_year(home / "cases"))
+    options = ("--vie", "--scale", str(SCALE))
+    with performed(home, *options, longest=LONGEST_SECONDS, HANDOVER_CASES=cases) as done:
+        yield done
 
 
 def certificates(output: str) -> dict[str, dict[str, Any]]:

@@ -19,6 +19,7 @@ from typing import Any
 
 import jinja2
 
+from handover.evidence.templates import environment
 from handover.model.policy import Text
 
 _FOLDER = Path(__file__).parent
@@ -149,11 +150,4 @@ def _shown(value: Any) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE)
+    return environment().get_template(_TEMPLATE)

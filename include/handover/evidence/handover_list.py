@@ -14,9 +14,9 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TypeVar
 
-import jinja2
 from markupsafe import Markup
 
+from handover.evidence.templates import environment
 from handover.model.handover_list import ROLES, TESTS, Control, HandoverList, Volume
 
 JSON_NAME, CSV_NAME, HTML_NAME = "handover-list.json", "handover-list.csv", "handover-list.html"
@@ -100,17 +100,11 @@ def kept(volume: Volume) -> str:
 
 def list_html(made: HandoverList) -> str:
     """Return the page to print and sign; it needs no network, no fonts and no script."""
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters |= {"required": required, "grouped": grouped}
+    pages = environment()
+    pages.filters |= {"required": required, "grouped": grouped}
     sheets = list(_parted([*enumerate(made.volumes, 1)], lambda line: _volume_lines(line[1])))
     tables = list(_parted(made.tables, lambda table: 1 + _lines(table.archive)))
-    return environment.get_template(_TEMPLATE).render(
+    return pages.get_template(_TEMPLATE).render(
         list=made,
         sheets=sheets,
         tables=tables,

@@ -26,6 +26,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, pkcs7
 from markupsafe import Markup
 
 from handover.errors import ConfigurationMissing
+from handover.evidence.templates import environment
 from handover.model.notice import Notice
 
 SMALLEST_RSA = 2048
@@ -150,14 +151,7 @@ def letters_html(notice: Notice, people: Sequence[Person]) -> str:
 
 @cache
 def _template() -> jinja2.Template:
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(_FOLDER),
-        autoescape=True,
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template(_TEMPLATE)
+    return environment().get_template(_TEMPLATE)
 
 
 @cache

@@ -8,6 +8,7 @@ is de-identified, not anonymous: whoever holds the key finds the person, and oth
 from __future__ import annotations
 
 import re
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -109,7 +110,7 @@ class Room:
         return f"{self.distinct} values could share a pseudonym with a chance of {min(chance, 1):.2g}"
 
 
-class Strategy(Frozen):
+class Strategy(Frozen, ABC):
     """What is done to a column."""
 
     KEEPS: ClassVar[Keeps]
@@ -119,9 +120,9 @@ class Strategy(Frozen):
         """Return how far different values stay different."""
         return self.KEEPS
 
+    @abstractmethod
     def apply(self, column: pa.Array, key: DomainKey, person: pa.Array | None = None) -> Masked:
         """Return the column as it is handed over."""
-        raise NotImplementedError
 
     def fits(self, room: Room) -> str | None:
         """Return the reason for which a plan must refuse the strategy for a column, None if there is none."""
@@ -129,8 +130,9 @@ class Strategy(Frozen):
             return "values of a unique column would not stay different"
         return self._refuses(room)
 
+    @abstractmethod
     def _refuses(self, room: Room) -> str | None:
-        raise NotImplementedError
+        """Return the reason of its own for which a plan must refuse it, None if there is none."""
 
 
 @dataclass(frozen=True)

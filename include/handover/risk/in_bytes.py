@@ -19,13 +19,13 @@ _PIECE = 1 << 20
 _LOCAL = re.compile(rb"[a-z0-9._%+'-]{1,64}\Z")
 _DOMAIN = re.compile(rb"[a-z0-9\x80-\xff.-]{1,250}")
 _OVERLAP = 512  # longer than any value
-_BEFORE_X = 17
-_UPPER = np.arange(256, dtype=np.uint8)
-_UPPER[97:123] -= 32
-_DIGIT = np.zeros(256, np.uint8)
-_DIGIT[48:58] = 1
-_ALNUM = _DIGIT.copy()
-_ALNUM[65:91] = 1
+BEFORE_X = 17
+UPPER = np.arange(256, dtype=np.uint8)
+UPPER[97:123] -= 32
+DIGIT = np.zeros(256, np.uint8)
+DIGIT[48:58] = 1
+ALNUM = DIGIT.copy()
+ALNUM[65:91] = 1
 
 
 class BytesSearch:
@@ -44,9 +44,9 @@ class BytesSearch:
         return self._windows(piece) or self._emails(piece) or bool(self._apart(piece))
 
     def _windows(self, piece: bytes) -> bool:
-        signs = _UPPER[np.frombuffer(piece, np.uint8)]
+        signs = UPPER[np.frombuffer(piece, np.uint8)]
         sums = self._values.polynomials.sums(signs)
-        for wanted, lengths in ((_DIGIT, self._values.lengths), (_ALNUM, self._values.word_lengths)):
+        for wanted, lengths in ((DIGIT, self._values.lengths), (ALNUM, self._values.word_lengths)):
             counted = np.zeros(len(signs) + 1, np.int64)
             np.cumsum(wanted[signs], out=counted[1:])
             for length in lengths:
@@ -61,7 +61,7 @@ class BytesSearch:
         for begin in begins[self._values.sieve.passes(hashes)].tolist():
             form = signs[begin : begin + length].tobytes()
             forms.append(form)
-            if length == _BEFORE_X and signs[begin + length : begin + length + 1].tobytes() == b"X":
+            if length == BEFORE_X and signs[begin + length : begin + length + 1].tobytes() == b"X":
                 forms.append(form + b"X")
         return any(self._values.kinds_of(forms))
 

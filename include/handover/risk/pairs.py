@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from handover.risk.buffers import cells_at, plain
-from handover.risk.persons import _HEAD, _LONGEST, TOKEN_BYTES, Person, _starts
+from handover.risk.persons import HEAD, LONGEST, TOKEN_BYTES, Person, word_starts
 from handover.risk.searching import Hit
 from handover.risk.things import LINE_END, Index, Texts, Things, is_ascii, sieve_of, signs_of
 from handover.risk.windows import Polynomials
@@ -50,7 +50,7 @@ class Pairs:
         self._key = key or secrets.token_bytes(32)
         self.polynomials = Polynomials()
         self._mixers = {pair: (_odd(), _odd()) for pair in _PAIRS}
-        self._texts = {kind: Texts(head) for kind, head in _HEAD.items()}
+        self._texts = {kind: Texts(head) for kind, head in HEAD.items()}
         self._tokens = bytearray()
         self._whose: list[np.ndarray] = []
         self._hashes: dict[tuple[str, str], list[np.ndarray]] = defaultdict(list)
@@ -85,7 +85,7 @@ class Pairs:
         ends = np.flatnonzero(signs == LINE_END)
         begins = np.concatenate((np.zeros(1, np.int64), ends + 1))[: len(values)]
         lengths, texts = ends - begins, self._texts[kind]
-        good = (lengths >= texts.head) & (lengths <= _LONGEST)
+        good = (lengths >= texts.head) & (lengths <= LONGEST)
         sums = self.polynomials.sums(signs)
         hashes = np.zeros(len(values), np.uint64)
         hashes[good] = self.polynomials.of_windows(sums, begins[good], lengths[good])
@@ -160,7 +160,7 @@ class _Buffer:
     def hits(self) -> list[Hit]:
         """Return the hits, row by row."""
         sums = self._pairs.polynomials.sums(self._signs)
-        starts = _starts(self._signs, self._places)
+        starts = word_starts(self._signs, self._places)
         things = {kind: self._standing(kind, sums, starts) for kind in (_NAME, _ADDRESS)}
         if not any(len(one.rows) for one in things.values()):
             return []

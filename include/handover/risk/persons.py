@@ -22,8 +22,8 @@ from handover.risk.windows import Polynomials, Sieve
 
 TOKEN_BYTES = 16
 # Signs by which a search starts, and so the fewest of a value: less would stand in any text.
-_HEAD = {"name": 2, "address": 6}
-_LONGEST = 80
+HEAD = {"name": 2, "address": 6}
+LONGEST = 80
 _TAB, _LINE_END = 9, 10
 _DATE = re.compile(
     r"(?<!\d)((?:18|19|20)\d\d)(?:[-/.年 ]{1,2}(\d{1,2})[-/.月 ]{1,2}(\d{1,2})(?!\d)|(\d\d)(\d\d)(?!\d))"
@@ -76,15 +76,15 @@ class Persons:
     def __init__(self, persons: Iterable[Person], key: bytes | None = None) -> None:
         self._key = key or secrets.token_bytes(32)
         self._births: list[bytes | None] = []
-        self._texts = {kind: _Texts(head) for kind, head in _HEAD.items()}
-        waiting: dict[str, dict[int, list[np.ndarray]]] = {kind: defaultdict(list) for kind in _HEAD}
+        self._texts = {kind: _Texts(head) for kind, head in HEAD.items()}
+        waiting: dict[str, dict[int, list[np.ndarray]]] = {kind: defaultdict(list) for kind in HEAD}
         for number, person in enumerate(persons):
             self._births.append(
                 self._token(person.born_on.replace("-", "").encode()) if person.born_on else None
             )
             for kind, value in (("name", person.name), ("address", person.address)):
-                signs = _letters(_points(value))[0] if value else np.zeros(0, np.uint32)
-                if self._texts[kind].head <= len(signs) <= _LONGEST:
+                signs = letters_of(_points(value))[0] if value else np.zeros(0, np.uint32)
+                if self._texts[kind].head <= len(signs) <= LONGEST:
                     owners = self._texts[kind].owners.setdefault(self._token(signs.tobytes()), [])
                     if not owners:
                         waiting[kind][len(signs)].append(signs)
@@ -96,8 +96,8 @@ class Persons:
         """Return for each row with two things of one person a hit at every cell with a name or an address."""
         text = plain(rows).decode("utf-8", "replace")
         points = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
-        signs, places = _letters(points, breaks=True)
-        starts = _starts(signs, places)
+        signs, places = letters_of(points, breaks=True)
+        starts = word_starts(signs, places)
         found = [
             (int(places[start]), kind, owners)
             for kind, texts in self._texts.items()
@@ -140,7 +140,7 @@ def _points(value: str) -> np.ndarray:
     return np.frombuffer(text.encode("utf-32-le"), np.uint32)
 
 
-def _letters(points: np.ndarray, breaks: bool = False) -> tuple[np.ndarray, np.ndarray]:
+def letters_of(points: np.ndarray, breaks: bool = False) -> tuple[np.ndarray, np.ndarray]:
     """Return letters and digits in lower case, and where each stood; ``breaks`` keeps tabs and line ends."""
     lower = np.where((points >= 65) & (points <= 90), points + np.uint32(32), points)
     ascii_ = ((lower >= 48) & (lower <= 57)) | ((lower >= 97) & (lower <= 122))
@@ -152,7 +152,7 @@ def _letters(points: np.ndarray, breaks: bool = False) -> tuple[np.ndarray, np.n
     return lower[places], places
 
 
-def _starts(signs: np.ndarray, places: np.ndarray) -> np.ndarray:
+def word_starts(signs: np.ndarray, places: np.ndarray) -> np.ndarray:
     """Return where a value may start: at any sign of a script without spaces, else where a word does."""
     wide = signs > 0x2FF
     before = np.ones(len(signs), bool)

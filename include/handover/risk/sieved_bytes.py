@@ -11,10 +11,10 @@ from collections.abc import Iterator
 import numpy as np
 
 from handover.risk.email_runs import Runs
-from handover.risk.in_bytes import _ALNUM, _BEFORE_X, _DIGIT, _UPPER, BytesSearch
+from handover.risk.in_bytes import ALNUM, BEFORE_X, DIGIT, UPPER, BytesSearch
 from handover.risk.sieved_values import SievedValues
 
-_IN_NUMBER, _IN_WORD = _DIGIT.astype(bool), _ALNUM.astype(bool)
+_IN_NUMBER, _IN_WORD = DIGIT.astype(bool), ALNUM.astype(bool)
 
 
 class SievedBytesSearch(BytesSearch):
@@ -25,7 +25,7 @@ class SievedBytesSearch(BytesSearch):
         self._sieved = values
 
     def _windows(self, piece: bytes) -> bool:
-        signs = _UPPER[np.frombuffer(piece, np.uint8)]
+        signs = UPPER[np.frombuffer(piece, np.uint8)]
         wanted = ((_IN_NUMBER, self._sieved.lengths), (_IN_WORD, self._sieved.word_lengths))
         return any(self._in_runs(signs, table, sorted(lengths)) for table, lengths in wanted if lengths)
 
@@ -50,7 +50,7 @@ class SievedBytesSearch(BytesSearch):
                 form = together[begin : begin + length].tobytes()
                 forms.append(form)
                 after = int(places[begin + length - 1]) + 1
-                if length == _BEFORE_X and signs[after : after + 1].tobytes() == b"X":
+                if length == BEFORE_X and signs[after : after + 1].tobytes() == b"X":
                     forms.append(form + b"X")
             if any(self._sieved.kinds_of(forms)):
                 return True

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from handover.risk.persons import _letters
+from handover.risk.persons import letters_of
 from handover.risk.windows import Sieve
 
 LINE_END = 10
@@ -18,7 +18,7 @@ _WIDE = 0x10000
 def _writing() -> np.ndarray:
     """Return for each sign what it counts as, 0 for none; tabs and line ends are kept."""
     table = np.zeros(_WIDE, np.uint32)
-    signs, places = _letters(np.arange(_WIDE, dtype=np.uint32), breaks=True)
+    signs, places = letters_of(np.arange(_WIDE, dtype=np.uint32), breaks=True)
     table[places] = signs
     return table
 
@@ -87,7 +87,7 @@ class Index:
 def signs_of(points: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Return letters and digits in lower case, tabs and line ends, and where each stood."""
     if len(points) and int(points.max()) >= _WIDE:
-        return _letters(points, breaks=True)
+        return letters_of(points, breaks=True)
     written = _COUNTS_AS[points]
     places = np.flatnonzero(written)
     return written[places], places

@@ -123,7 +123,9 @@ def terms(context: Context) -> list[TermStanding]:
 
 def custody(context: Context) -> TwoPersons:
     """Return the requests of the case's custody."""
-    return TwoPersons(context, "custody", "cu", f"handover custodian {context.case.case} list")
+    return TwoPersons(
+        context, "custody", "cu", f"handover custodian {context.case.case} list", by_anybody=True
+    )
 
 
 def ask_reading(

@@ -250,7 +250,9 @@ def _open(context: Context, hold: str) -> DataHold:
 
 
 def _two(context: Context) -> TwoPersons:
-    return TwoPersons(context, "hold-release", "hr", f"handover hold list {context.case.case}")
+    return TwoPersons(
+        context, "hold-release", "hr", f"handover hold list {context.case.case}", by_anybody=True
+    )
 
 
 def _pair(table: TableName) -> list[str]:

@@ -89,7 +89,7 @@ def distinct(pseudonyms: Iterable[str]) -> list[str]:
 
 
 def _pair(context: Context) -> TwoPersons:
-    return TwoPersons(context, "reveal", "rv", f"handover reveal {context.case.case} list")
+    return TwoPersons(context, "reveal", "rv", f"handover reveal {context.case.case} list", by_anybody=True)
 
 
 def _find(context: Context, name: str) -> tuple[Request, Context]:

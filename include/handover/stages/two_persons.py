@@ -22,8 +22,6 @@ from handover.stages.context import Context
 
 HOLDS = timedelta(days=1)
 LONGEST_WORDS = 500
-# Of cases that ask nobody for approval any second person may decide these; everything else needs one by name.
-BY_ANYBODY = ("reveal", "custody", "hold-release")
 _OURS = ("request", "ticket", "purpose", "by", "account_id")
 
 
@@ -54,12 +52,16 @@ class Request:
 
 @dataclass(frozen=True)
 class TwoPersons:
-    """Requests of one kind in a case; ``ids`` is how their names begin, ``command`` what lists them."""
+    """Requests of one kind in a case; ``ids`` is how their names begin, ``command`` what lists them.
+
+    ``by_anybody``: in a case that asks nobody for approval any second person will do; else none does.
+    """
 
     context: Context
     kind: str
     ids: str
     command: str
+    by_anybody: bool = False
 
     def ask(self, who: Account, ticket: str, purpose: str, wanted: Mapping[str, object]) -> str:
         """Write a request down; returns its id."""
@@ -78,7 +80,7 @@ class TwoPersons:
         if _same(who, one.by):
             self.refuse(who, one, "it was asked for by this person", "let another person approve")
         approvals = self.context.case.approvals
-        if approvals is None and self.kind not in BY_ANYBODY:
+        if approvals is None and not self.by_anybody:
             self.refuse(
                 who,
                 one,
