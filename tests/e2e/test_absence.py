@@ -14,7 +14,7 @@ from fixtures.runs import Runner, backed_up, filled, migrated
 from handover.errors import NotReady, VerificationFailed
 from handover.postgres.session import connect
 from handover.stages.absence import SEARCHED, absence_faults, exceptions, masked_datamap, search_target
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan

@@ -21,8 +21,8 @@ from handover.evidence.tombstones import count_tombstones
 from handover.evidence.verifier import verify
 from handover.model.approval import Account
 from handover.model.destruction_certificate import certify
-from handover.stages.backup import read_index
 from handover.stages.backup_end import backup_due, backup_end
+from handover.stages.backup_index import read_index
 from handover.stages.certificate_facts import certificate_facts
 from handover.stages.certifying import certificate, certificate_faults, issue_certificate
 from handover.stages.close import close_run

@@ -23,10 +23,10 @@ from handover.postgres.drilled import create_part, fill_part, read_part
 from handover.postgres.session import connect, with_database
 from handover.settings import Settings
 from handover.stages.archive_terms import bag_of, begun
+from handover.stages.backup_index import find_index
 from handover.stages.context import Context
 from handover.stages.drill import DATABASES, Pick, candidates, drill, pick
 from handover.stages.drill import _database as drill_database
-from handover.stages.restore import find_index
 from handover.stages.restore_test import drop_database
 
 DAY = date(2026, 3, 1)

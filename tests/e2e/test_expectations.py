@@ -31,7 +31,7 @@ from handover.quality.suites import make_rules
 from handover.quality.validation import Database, validate
 from handover.sample.company import generate
 from handover.settings import REPOSITORY
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.expectations import check_expectations, profile, source_faults, target_faults

@@ -29,7 +29,7 @@ from handover.local.clusters import Cluster
 from handover.model.handover_list import ROLES, HandoverList, Test
 from handover.model.ledger_list import Archive
 from handover.model.matter import Matter
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.facts import legal_day

@@ -14,7 +14,7 @@ from fixtures import masked
 from fixtures.contents import run_sql
 from fixtures.runs import Runner, backed_up, filled, migrated
 from handover.errors import NotReady, PolicyInvalid, VerificationFailed
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.joins import count_joins, join_faults, verify_joins

@@ -21,11 +21,12 @@ from handover.evidence.progress import Meter
 from handover.model.approval import Account
 from handover.stages import restore_override
 from handover.stages.abort import abort_run
+from handover.stages.backup_index import find_index
 from handover.stages.context import Context
 from handover.stages.erasures import same_database, spent
 from handover.stages.freezing import lift_freeze
 from handover.stages.loading import Destination
-from handover.stages.restore import STEP, Restored, find_index, restore, restore_again
+from handover.stages.restore import STEP, Restored, restore, restore_again
 from handover.stages.restore_test import restore_test
 from handover.vault.roots import Purpose
 

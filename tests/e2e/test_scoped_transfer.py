@@ -9,7 +9,8 @@ import pytest
 
 from fixtures.runs import Runner, backed_up, transferred
 from handover.errors import CaseInvalid, ScopeChanged
-from handover.stages.backup import abandon_backup, read_index
+from handover.stages.backup import abandon_backup
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.inventory import inventory, servers
 from handover.stages.plan import plan

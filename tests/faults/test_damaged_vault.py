@@ -8,7 +8,7 @@ import pytest
 from fixtures.contents import contents, objects
 from fixtures.runs import Runner, backed_up
 from handover.errors import VaultCorrupt
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target
 from handover.stages.restore_test import restore_test

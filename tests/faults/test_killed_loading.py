@@ -11,7 +11,7 @@ from fixtures.contents import contents, objects
 from fixtures.runs import Runner, backed_up, verified
 from handover.postgres.receipts import once
 from handover.postgres.session import connect
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.close import close_run
 from handover.stages.context import Context
 from handover.stages.migrate import finish_target, migrate_lane, prepare_target

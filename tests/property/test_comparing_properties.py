@@ -20,7 +20,7 @@ from handover.local.clusters import Cluster
 from handover.model import plan
 from handover.model.backup import BackupIndex
 from handover.postgres.session import Connection, connect, fetch
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.comparing import Reader, compare_group
 from handover.stages.context import Context
 from handover.stages.loading import Destination, load_groups, prepare

@@ -16,7 +16,7 @@ from fixtures.contents import run_sql
 from handover.codec.rows import fields, split_rows
 from handover.local.clusters import Cluster
 from handover.model.plan import CopyFormat
-from handover.postgres.copying import copy_into, cut_by_size, read_rows, take
+from handover.postgres.copying import copy_into, cut_by_content, cut_by_size, read_rows, take
 from handover.postgres.session import Connection, connect
 from handover.stages.rolling import rolling_digest
 
@@ -41,6 +41,30 @@ def test_chunks_end_at_rows_and_only_the_last_is_small(rows: list[bytes], limit:
         without_its_last = len(chunk.data) - max(map(len, rows))
         assert without_its_last < limit, "a chunk must not grow on after its limit"
     assert all(len(chunk.data) >= limit for chunk in chunks[:-1])
+
+
+@given(STREAMS, LIMITS)
+def test_cutting_by_content_loses_and_doubles_nothing_and_keeps_its_sizes(
+    rows: list[bytes], limit: int
+) -> None:
+    waiting = iter(rows)
+    chunks = list(cut_by_content(rows, limit))
+    for chunk in chunks:
+        assert chunk.data == b"".join(next(waiting) for _ in range(chunk.rows))
+        assert len(chunk.data) - max(map(len, rows)) < 2 * limit, "a chunk must not grow on"
+    assert next(waiting, None) is None
+    assert all(4 * len(chunk.data) >= limit for chunk in chunks[:-1])
+
+
+@given(st.integers(0, 2**32), st.integers(0, 2_999), st.integers(0, 3))
+def test_a_change_moves_only_the_cuts_next_to_it(seed: int, place: int, taken: int) -> None:
+    """Rows that went or came in the middle leave nearly all chunks as they were."""
+    rows = [b"%d\t%d\n" % (n, seed) for n in range(3_000)]
+    changed = rows[:place] + [b"new\n"] * (2 - taken) + rows[place + taken :]
+    before = {chunk.data for chunk in cut_by_content(rows, 1_000)}
+    after = {chunk.data for chunk in cut_by_content(changed, 1_000)}
+    assert len(before) > 20
+    assert len(after - before) <= 12
 
 
 @given(STREAMS, LIMITS, LIMITS)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from handover.errors import KeyUnavailable, VaultCorrupt
-from handover.vault.segment import MAGIC, Label, open_segment, read_header, seal
+from handover.vault.segment import MAGIC, Label, open_segment, read_header, rewrap, seal
 
 LABEL = Label(case="case-1", run="run-1", generation=1, kind="rows", table="公司.客户", chunk=7)
 KEY = bytes(range(32))
@@ -131,3 +131,18 @@ def test_unknown_compression_is_refused(blob: bytes) -> None:
     start = blob[:end].replace(b'"zstd-1"', b'"zstd-9"')
     with pytest.raises(VaultCorrupt, match="this version cannot read"):
         read_header(start + hashlib.sha256(start).digest(), NAME)
+
+
+def test_a_file_that_is_shared_opens_under_either_key(blob: bytes) -> None:
+    other = bytes(range(32, 64))
+    mine = read_header(blob, NAME)
+    wrapped = rewrap(mine.wrapped_key, mine.key_id, KEY, other, NAME)
+    assert open_segment(blob, LABEL, other, NAME, wrapped) == PLAIN
+    assert open_segment(blob, LABEL, KEY, NAME) == PLAIN
+    for key, kept in ((other, b""), (KEY, wrapped), (bytes(32), wrapped)):
+        with pytest.raises(KeyUnavailable, match="does not open"):
+            open_segment(blob, LABEL, key, NAME, kept)
+    with pytest.raises(KeyUnavailable, match="sealed under key backup-1"):
+        rewrap(mine.wrapped_key, mine.key_id, other, KEY, NAME)
+    with pytest.raises(VaultCorrupt):
+        open_segment(flipped(blob, len(blob) - 1), LABEL, other, NAME, wrapped)

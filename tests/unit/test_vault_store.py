@@ -53,6 +53,41 @@ def test_deleted_object_is_gone(store: FolderStore) -> None:
     assert list(store.list("")) == []
 
 
+def test_a_shared_object_lives_until_its_last_name_goes(store: FolderStore) -> None:
+    store.put("one/a", b"content")
+    assert store.share("one/a", "two/b")
+    assert (store.root / "two/b").stat().st_ino == (store.root / "one/a").stat().st_ino
+    assert (store.root / "two").stat().st_mode & 0o777 == 0o700
+    store.delete("one/a")
+    assert store.get("two/b") == b"content"
+    assert not store.share("one/a", "two/c"), "it is gone"
+    store.put("one/a", b"other")
+    with pytest.raises(ConfigurationMissing, match="file exists"):
+        store.share("one/a", "two/b")
+    assert store.get("two/b") == b"content"
+    with pytest.raises(VaultCorrupt, match="not allowed"):
+        store.share("one/a", "../b")
+
+
+@pytest.mark.parametrize("number", [errno.EPERM, errno.EXDEV, errno.EMLINK, errno.EOPNOTSUPP])
+def test_a_medium_without_second_names_shares_nothing(
+    store: FolderStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    store.put("a", b"1")
+    monkeypatch.setattr(os, "link", lambda *names, **how: (_ for _ in ()).throw(OSError(number, "no")))
+    assert not store.share("a", "b")
+    assert list(store.list("")) == ["a"]
+
+
+def test_a_link_is_not_shared(store: FolderStore, tmp_path: Path) -> None:
+    store.put("a", b"1")
+    (tmp_path / "outside").write_bytes(b"2")
+    (store.root / "link").symlink_to(tmp_path / "outside")
+    if store.share("link", "b"):
+        with pytest.raises(VaultCorrupt):
+            store.get("b")
+
+
 def test_list_is_sorted_and_filtered_by_prefix(store: FolderStore) -> None:
     for name in ("b/2", "b/10", "a", "b-1", "ba"):
         store.put(name, b"")

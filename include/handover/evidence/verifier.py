@@ -308,7 +308,7 @@ def read_label(path: Path) -> tuple[dict[str, Any], int] | None:
 
 
 def explain(
-    path: Path, digest: str, owner: Mapping[str, str], predicate: Mapping[str, Any]
+    path: Path, digest: str, owner: Mapping[str, str], predicate: Mapping[str, Any], sealed_by: str
 ) -> tuple[str, str]:
     """Code and message for a vault file whose digest is not the signed one."""
     if digest in owner:
@@ -317,12 +317,24 @@ def explain(
     if found is None:
         return "changed", "was changed or cut: it has no readable header"
     label, size = found
-    for name in ("case", "run"):
-        if label.get(name) != predicate[name]:
+    for name, expected in (("case", predicate["case"]), ("run", sealed_by)):
+        if label.get(name) != expected:
             return "foreign", f"belongs to another {name}: its label says {label.get(name)!r}"
     if path.stat().st_size < size:
         return "truncated", f"was cut: {path.stat().st_size} bytes, its header says {size}"
     return "changed", "was changed after signing"
+
+
+def read_sealed_by(predicate: Mapping[str, Any]) -> dict[str, str]:
+    """The files that the run has from an earlier backup of its source, with the run that sealed them."""
+    chunks = (chunk for table in predicate.get("tables", []) for chunk in table.get("chunks", []))
+    return {chunk["file"]: chunk["sealed_by"] for chunk in chunks if "sealed_by" in chunk}
+
+
+def is_shared(name: str, path: Path, owner: Mapping[str, str], predicate: Mapping[str, Any]) -> bool:
+    """Whether a file in the folder of another run is one of this run's, to the last byte."""
+    elsewhere = not name.startswith(f"{predicate['case']}/{predicate['run']}/")
+    return elsewhere and sha256_file(path) in owner
 
 
 def check_vault(
@@ -330,15 +342,19 @@ def check_vault(
 ) -> None:
     files = {name: path for name, path in find_files(vault).items() if not path.name.startswith(PARTIAL)}
     owner = {digest: name for name, digest in subjects.items()}
+    sealed_by = read_sealed_by(predicate)
     for name, path, digest in compare(files, subjects, VAULT, report):
-        code, message = explain(path, digest, owner, predicate)
+        run = sealed_by.get(name, predicate["run"])
+        code, message = explain(path, digest, owner, predicate, run)
         report.add(code, VAULT + name, message)
     folders = {files[name].parent for name in subjects.keys() & files.keys()}
     for name in sorted(files.keys() - subjects.keys()):
         found = read_label(files[name])
         if found is None and files[name].parent in folders:
             report.add("extra", VAULT + name, "is no segment and not in the manifest")
-        elif found and all(found[0].get(part) == predicate[part] for part in ("case", "run")):
+        elif not found or any(found[0].get(part) != predicate[part] for part in ("case", "run")):
+            continue
+        elif not is_shared(name, files[name], owner, predicate):
             report.add("extra", VAULT + name, "is of this run but not in the manifest")
 
 

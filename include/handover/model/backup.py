@@ -17,6 +17,20 @@ class ObjectRef(Frozen):
     sha256: str
 
 
+class Shared(Frozen):
+    """How a chunk is opened whose object was sealed for an earlier backup.
+
+    ``place`` as in its label; ``wrapped_key``: its data key under the key of the later backup, base64.
+    """
+
+    run: str
+    generation: int
+    place: str
+    chunk: int
+    key_id: str
+    wrapped_key: str
+
+
 class ChunkReceipt(Frozen):
     """One backed-up chunk. ``digest`` is keyed; ``bytes`` counts the plain COPY stream."""
 
@@ -27,6 +41,12 @@ class ChunkReceipt(Frozen):
     bytes: int
     digest: str
     object: ObjectRef
+    shared: Shared | None = None
+
+    @property
+    def place(self) -> str:
+        """Return the table and group that its label names."""
+        return f"{self.table}/{self.group}"
 
     @property
     def unit(self) -> str:

@@ -18,7 +18,7 @@ from handover.model.datamap import DataMap
 from handover.model.masking import Pseudonym
 from handover.model.plan import TablePlan
 from handover.risk.raw_values import KINDS
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
 from handover.stages.raw_rows import ADDRESS, BIRTH, NAME, masked_rows

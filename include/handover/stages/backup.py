@@ -13,13 +13,15 @@ from itertools import islice
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import LedgerRefused, VaultCorrupt
 from handover.evidence.progress import Meter
-from handover.model.backup import BackupIndex, ChunkReceipt, ObjectRef, SnapshotState
+from handover.model.backup import ChunkReceipt, ObjectRef, Shared, SnapshotState
 from handover.model.plan import Group, Plan
-from handover.postgres.copying import Chunk, cut_by_size, read_rows
+from handover.postgres.copying import Chunk, cut_by_content, cut_by_size, read_rows
 from handover.postgres.ordering import ends, ordered_rows
 from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, database_errors
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
+from handover.stages.earlier_backup import Earlier, earlier_backup
 from handover.stages.plan import Bounds, read_bounds
 from handover.stages.reading import scoped_session
 from handover.stages.snapshot import wait_for_state
@@ -53,6 +55,7 @@ def back_up(
             generation=state.generation,
             bounds=read_bounds(context, made),
             done=receipts_of(context, state.generation),
+            earlier=earlier_backup(context),
             progress=progress,
         )
         return sum(reader.back_up(g, group_key(state.generation, g) in finished) for g in groups)
@@ -69,6 +72,7 @@ class _Reader:
     generation: int
     bounds: Bounds
     done: list[ChunkReceipt]
+    earlier: Earlier | None
     progress: Meter
 
     def back_up(self, group: Group, finished: bool) -> int:
@@ -85,15 +89,48 @@ class _Reader:
         table = self.plan.table(group.table)
         bounds = ends(self.bounds.get(table.label, []), group.number)
         query = ordered_rows(table, *bounds, self.selection.of(table))
+        cut = cut_by_content if self.context.case.kind == "backup" else cut_by_size
         receipts = []
         with database_errors(f"reading {table.label} from the source"):
             stream = iter(read_rows(self.connection, query, table.format))
             _skip(stream, sum(c.rows for c in there))
-            for number, chunk in enumerate(cut_by_size(stream), start=len(there)):
+            for number, chunk in enumerate(cut(stream), start=len(there)):
                 self.context.honour_stop()
-                receipts.append(_store(self.context, self.generation, group, number, chunk))
+                receipts.append(self._store(group, number, chunk))
                 self.progress.add(chunk.rows, len(chunk.data))
         return receipts
+
+    def _store(self, group: Group, number: int, chunk: Chunk) -> ChunkReceipt:
+        """Put one chunk into the vault and its receipt into the ledger, exactly once."""
+        context, generation = self.context, self.generation
+        stored, shared = self._stored(group, number, chunk, digest := context.digest(chunk.digest))
+        passing(CrashPoint.FILE_UNRECORDED)
+        receipt = ChunkReceipt(
+            table=group.table,
+            group=group.number,
+            chunk=number,
+            rows=chunk.rows,
+            bytes=len(chunk.data),
+            digest=digest,
+            object=stored,
+            shared=shared,
+        )
+        try:
+            context.record("chunk-backed-up", receipt.document(), key=f"g{generation}/{receipt.unit}")
+        except LedgerRefused:
+            return _adopt(context, generation, receipt)
+        return receipt
+
+    def _stored(
+        self, group: Group, number: int, chunk: Chunk, digest: str
+    ) -> tuple[ObjectRef, Shared | None]:
+        name = f"{group.table}/{group.number:03}-{number:06}"
+        if self.earlier:
+            found = self.earlier.share(self.context, self.generation, digest, chunk.data, name)
+            if found:
+                return found
+        label = self.context.label(self.generation, "rows", f"{group.table}/{group.number}", number)
+        return self.context.put(label, chunk.data, name), None
 
     def _confirm(self, group: Group, receipts: list[ChunkReceipt]) -> None:
         passing(CrashPoint.GROUP_UNRECORDED)
@@ -124,31 +161,10 @@ def finished_groups(context: Context) -> set[str]:
     return {str(entry.key) for entry in context.entries("group-backed-up")}
 
 
-def _store(context: Context, generation: int, group: Group, number: int, chunk: Chunk) -> ChunkReceipt:
-    """Put one chunk into the vault and its receipt into the ledger, exactly once."""
-    label = context.label(generation, "rows", f"{group.table}/{group.number}", number)
-    stored = context.put(label, chunk.data, f"{group.table}/{group.number:03}-{number:06}")
-    passing(CrashPoint.FILE_UNRECORDED)
-    receipt = ChunkReceipt(
-        table=group.table,
-        group=group.number,
-        chunk=number,
-        rows=chunk.rows,
-        bytes=len(chunk.data),
-        digest=context.digest(chunk.digest),
-        object=stored,
-    )
-    try:
-        context.record("chunk-backed-up", receipt.document(), key=f"g{generation}/{receipt.unit}")
-    except LedgerRefused:
-        return _adopt(context, generation, receipt)
-    return receipt
-
-
 def _adopt(context: Context, generation: int, mine: ChunkReceipt) -> ChunkReceipt:
     """Take over the receipt of another attempt that was faster; it must say the same of the rows."""
     for theirs in receipts_of(context, generation):
-        same = theirs.model_copy(update={"object": mine.object})
+        same = theirs.model_copy(update={"object": mine.object, "shared": mine.shared})
         if theirs.unit == mine.unit and same == mine:
             context.store.delete(mine.object.name)
             return theirs
@@ -172,12 +188,3 @@ def abandon_backup(context: Context) -> None:
     if generations and not context.entries("backup-sealed"):
         newest = max(generations)
         context.record("backup-abandoned", {"generation": newest}, key=f"g{newest}")
-
-
-def read_index(context: Context) -> BackupIndex:
-    """Return the index of this run's sealed backup, from the vault."""
-    sealed = context.last("backup-sealed", "backup").body
-    reference = ObjectRef.model_validate(sealed["index"])
-    return BackupIndex.model_validate_json(
-        context.get(context.label(int(sealed["generation"]), "index"), reference)
-    )

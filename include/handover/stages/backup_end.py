@@ -11,7 +11,7 @@ from typing import Any
 
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import KeyUnavailable, NotReady, VaultCorrupt
-from handover.model.backup import ChunkReceipt, ObjectRef
+from handover.model.backup import ChunkReceipt
 from handover.stages.context import Context
 from handover.stages.erasures import spent
 from handover.stages.facts import LEGAL_TIME, legal_day
@@ -120,10 +120,8 @@ def _tried(context: Context) -> ChunkReceipt:
 
 def _opens(context: Context, receipt: ChunkReceipt) -> bool:
     generation = int(context.last("backup-sealed", "seal").body["generation"])
-    place = f"{receipt.table}/{receipt.group}"
-    label = context.label(generation, "rows", place, receipt.chunk)
     try:
-        context.get(label, ObjectRef.model_validate(receipt.object))
+        context.get_chunk(generation, receipt)
     except KeyUnavailable:
         return False
     return True

@@ -32,7 +32,7 @@ from handover.postgres.residue.rewriting import estimate_rewriting
 from handover.postgres.residue.statistics import renew_statistics
 from handover.postgres.residue.storage import begin
 from handover.postgres.session import Connection, connect
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.classed_rows import ClassedRows
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap

@@ -23,7 +23,7 @@ from handover.postgres.receipts import drop_receipts
 from handover.postgres.session import connect
 from handover.settings import REPOSITORY
 from handover.stages import handover_signing, plan_documents
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.certifying import certificate
 from handover.stages.completeness import missing_steps
 from handover.stages.context import Context
@@ -169,10 +169,18 @@ def _table(table: TablePlan, chunks: list[ChunkReceipt]) -> dict[str, object]:
         "format": table.format,
         "rows": sum(c.rows for c in chunks),
         "bytes": sum(c.bytes for c in chunks),
-        "chunks": [
-            {"unit": c.unit, "rows": c.rows, "digest": c.digest, "file": c.object.name} for c in chunks
-        ],
+        "chunks": list(map(_chunk, chunks)),
     }
+
+
+def _chunk(receipt: ChunkReceipt) -> dict[str, object]:
+    found = {
+        "unit": receipt.unit,
+        "rows": receipt.rows,
+        "digest": receipt.digest,
+        "file": receipt.object.name,
+    }
+    return found | ({"sealed_by": receipt.shared.run} if receipt.shared else {})
 
 
 def software() -> dict[str, str]:

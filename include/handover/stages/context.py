@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import hashlib
 import re
 from collections.abc import Callable, Iterator, Mapping
@@ -14,7 +15,7 @@ from handover.errors import CaseInvalid, HandoverError, KeyUnavailable, NotReady
 from handover.evidence.digest import keyed
 from handover.evidence.ledger import Entry, Ledger
 from handover.evidence.progress import Meter, meter
-from handover.model.backup import ObjectRef
+from handover.model.backup import ChunkReceipt, ObjectRef, Shared
 from handover.model.case import Case, load_case
 from handover.model.plan import Plan
 from handover.postgres.tools import ClientPrograms
@@ -143,11 +144,15 @@ class Context:
         """Return the vault folder of one generation of this run's backup."""
         return f"{self.case.case}/{self.run}/g{generation}"
 
+    def object_name(self, generation: int, name: str) -> str:
+        """Return a new name for an object: by its random part no attempt meets another's."""
+        return f"{self.folder(generation)}/{name}-{token_hex(4)}.seg"
+
     def put(self, label: Label, data: bytes, name: str) -> ObjectRef:
-        """Encrypt and store an object; its name gets a random part, so that no attempt meets another's."""
+        """Encrypt and store an object."""
         key_id = self.backup_key_id
         blob = seal(label, [data], key_id, self.keyring.key(key_id))
-        stored = self.store.put(f"{self.folder(label.generation)}/{name}-{token_hex(4)}.seg", blob)
+        stored = self.store.put(self.object_name(label.generation, name), blob)
         return ObjectRef(name=stored.name, size=stored.size, sha256=stored.sha256)
 
     @cached_property
@@ -162,19 +167,30 @@ class Context:
 
     def get(self, label: Label, reference: ObjectRef) -> bytes:
         """Read an object, check it against its receipt and its label, and decrypt it."""
-        blob = self.store.get(reference.name)
-        if hashlib.sha256(blob).hexdigest() != reference.sha256:
-            # The seal would find damage too, but not a whole file put in place of another attempt's.
-            self._open(blob, label, reference.name)
-            raise VaultCorrupt(
-                f"{reference.name} is a valid segment but not the one that its receipt names",
-                hint="restore the file from a copy of the vault, or start a new run",
-                object=reference.name,
-            )
-        return self._open(blob, label, reference.name)
+        return self._open(label, reference, None)
 
-    def _open(self, blob: bytes, label: Label, name: str) -> bytes:
-        return open_segment(blob, label, self.keyring.key(read_header(blob, name).key_id), name)
+    def get_chunk(self, generation: int, receipt: ChunkReceipt) -> bytes:
+        """Read a chunk of this run's backup, also one that shares the object of an earlier backup."""
+        shared = receipt.shared
+        if shared is None:
+            return self.get(self.label(generation, "rows", receipt.place, receipt.chunk), receipt.object)
+        label = Label(self.case.case, shared.run, shared.generation, "rows", shared.place, shared.chunk)
+        return self._open(label, receipt.object, shared)
+
+    def _open(self, label: Label, reference: ObjectRef, shared: Shared | None) -> bytes:
+        name = reference.name
+        blob = self.store.get(name)
+        key_id = shared.key_id if shared else read_header(blob, name).key_id
+        wrapped_key = base64.b64decode(shared.wrapped_key) if shared else b""
+        plain = open_segment(blob, label, self.keyring.key(key_id), name, wrapped_key)
+        if hashlib.sha256(blob).hexdigest() != reference.sha256:
+            # The seal finds damage, but not a whole file put in place of another attempt's.
+            raise VaultCorrupt(
+                f"{name} is a valid segment but not the one that its receipt names",
+                hint="restore the file from a copy of the vault, or start a new run",
+                object=name,
+            )
+        return plain
 
 
 def _told(error: Exception) -> dict[str, str]:

@@ -24,7 +24,7 @@ from handover.model.plan import TablePlan
 from handover.postgres.selection import class_condition
 from handover.postgres.session import connect
 from handover.stages.approval_standing import REQUESTED
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.class_decisions import class_decisions
 from handover.stages.classed_rows import ClassedRows
 from handover.stages.context import Context

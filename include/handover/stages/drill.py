@@ -22,12 +22,13 @@ from handover.evidence.manifest import statement, write_evidence
 from handover.evidence.progress import Meter
 from handover.postgres.session import connect, database_errors, with_database
 from handover.settings import Settings
+from handover.stages.backup_index import find_index
 from handover.stages.context import Context, Resolver, run_name
 from handover.stages.drilling_archives import read_archive_back
 from handover.stages.erasures import ABORTED, ARCHIVED, active_backups, past_runs
 from handover.stages.loading import Destination
 from handover.stages.past_runs import open_past
-from handover.stages.restore import find_index, restore_again
+from handover.stages.restore import restore_again
 from handover.stages.restore_test import create_database, drop_database
 from handover.vault.keyring import Keyring
 

@@ -26,6 +26,7 @@ from handover.model.plan import Plan
 from handover.model.policy import Pack
 from handover.postgres.session import database_errors
 from handover.settings import Settings
+from handover.stages.backup_index import read_index
 from handover.stages.class_decisions import class_decisions
 from handover.stages.consents import consents_of
 from handover.stages.context import Context
@@ -236,9 +237,6 @@ def _recounted(context: Context, plan: Plan) -> dict[str, int]:
 
     Raises LateChanges when they are not as many as in the backup: nobody could say whether all consent.
     """
-    # Here, because the backup rests on the plan, which itself asks for the packs.
-    from handover.stages.backup import read_index
-
     datamap, index = _datamap(context, plan), read_index(context)
     persons_of = {one.table for one in person_tables(datamap)}
     labels = {one.table.label: one.labels for one in datamap.datasets if one.table in persons_of}

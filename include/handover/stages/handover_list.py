@@ -24,7 +24,7 @@ from handover.model.policy import RetentionRule
 from handover.quality import volumes
 from handover.quality.showing import Token
 from handover.stages.archive_checks import technical_checks
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.expectations import target_faults
 from handover.stages.facts import legal_day

@@ -22,7 +22,7 @@ from handover.postgres.ordering import rows_of
 from handover.postgres.selection import class_condition, key_set_of
 from handover.postgres.selection import select as selection
 from handover.postgres.session import Connection, connect, database_errors, fetch
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.facts import judged_on
 from handover.stages.holds import binding_holds, held_graph, held_scope

@@ -19,7 +19,7 @@ from handover.postgres.references import Graph, Reference
 from handover.postgres.references import Side as End
 from handover.postgres.referring import read_graph
 from handover.postgres.session import Connection, connect, database_errors, fetch
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.scoping import EVERYTHING
 

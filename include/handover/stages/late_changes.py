@@ -26,7 +26,7 @@ from handover.postgres.keysets import read_keys
 from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, connect, database_errors
 from handover.postgres.types import Servers
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.comparing import Reader, compare_group
 from handover.stages.context import Context
 from handover.stages.definitions import compare_definitions

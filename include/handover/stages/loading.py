@@ -54,8 +54,7 @@ class Destination:
 
 def read_chunk(context: Context, index: BackupIndex, receipt: ChunkReceipt) -> bytes:
     """Return the plain bytes of a chunk, checked against every digest we have of it."""
-    label = context.label(index.state.generation, "rows", f"{receipt.table}/{receipt.group}", receipt.chunk)
-    data = context.get(label, receipt.object)
+    data = context.get_chunk(index.state.generation, receipt)
     if context.digest(Chunk(receipt.rows, data).digest) != receipt.digest:
         raise VaultCorrupt(
             f"{receipt.object.name} does not hold the rows that were backed up",

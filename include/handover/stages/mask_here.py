@@ -28,7 +28,7 @@ from handover.postgres.receipts import once
 from handover.postgres.selection import class_condition
 from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors
 from handover.pseudonymise.chunks import MaskedChunk, TableMask, total
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.disposal import is_open, require_open
 from handover.stages.freezing import through_freeze

@@ -14,6 +14,7 @@ from handover.postgres.ordering import Bound, draw_bounds
 from handover.postgres.session import connect, database_errors
 from handover.stages.context import Context
 from handover.stages.datamaps import confirmed_datamap
+from handover.stages.earlier_backup import earlier_backup
 from handover.stages.facts import legal_day
 from handover.stages.gates import policy_digests
 from handover.stages.inventory import servers
@@ -71,12 +72,16 @@ def plan(context: Context) -> Plan:
 
 
 def _draw(context: Context, catalog: Catalog) -> Bounds:
-    """Draw the bounds of every table that is worth more than one group."""
+    """Draw the bounds of every table that is worth more than one group; an earlier backup has some."""
+    earlier = earlier_backup(context)
     total = sum(table.bytes for table in catalog.tables)
     wanted = {t.label: wanted_groups(t, total, context.case.lanes) for t in catalog.tables}
     with closing(connect(context.source, read_only=True)) as source:
 
         def of(table: Table) -> list[Bound]:
+            known = earlier.bounds_of(table) if earlier else None
+            if known is not None:
+                return known
             with database_errors(f"drawing bounds of {table.label}"):
                 rows = table.rows_estimate or table.bytes // BYTES_A_ROW
                 return draw_bounds(source, table, wanted[table.label], rows)

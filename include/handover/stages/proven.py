@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from handover.errors import NotReady
 from handover.model.backup import BackupIndex
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 
 

@@ -25,7 +25,7 @@ from handover.postgres.keysets import KeySet
 from handover.postgres.masking_rows import RowsHere
 from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.absence import described, unaccepted
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.classed_rows import ERASED_ONLY, MASKED_ONLY, ClassedRows
 from handover.stages.clean_residue import last_disposal
 from handover.stages.context import Context, Resolver

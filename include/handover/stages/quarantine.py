@@ -20,7 +20,7 @@ from handover.postgres.quarantining import Barred, bar, lift, not_barred, not_co
 from handover.postgres.selection import class_condition
 from handover.postgres.session import connect, database_errors
 from handover.stages.approvals import require_approval
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.hearings import require_passed
 

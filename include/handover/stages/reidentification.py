@@ -22,7 +22,7 @@ from handover.risk.figures import RiskFigures
 from handover.risk.generalising import Proposal, propose
 from handover.risk.measuring import measure
 from handover.stages.absence import masked_datamap, unaccepted
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.tested_records import Receiver, Tested
 from handover.stages.thresholds import require_thresholds, thresholds_of

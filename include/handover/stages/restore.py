@@ -9,7 +9,7 @@ from __future__ import annotations
 from contextlib import closing
 from dataclasses import dataclass
 
-from handover.errors import VaultCorrupt, VerificationFailed
+from handover.errors import VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.postgres import preflight
@@ -17,33 +17,16 @@ from handover.postgres.identity import database_identity
 from handover.postgres.receipts import drop_receipts, runs_with_receipts
 from handover.postgres.session import connect, database_errors
 from handover.stages.applying_tombstones import Again, erase_again, erased_again, leave_in, require_known
+from handover.stages.backup_index import find_index
 from handover.stages.context import Context
 from handover.stages.definitions import by_name_alone
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination
 from handover.stages.restore_test import restore_and_compare
-from handover.vault.segment import open_segment, read_header
 
 STEP = "restore"
 BEGUN, RESTORED = "restore-begun", "restored"
 BY_NAME = "compared by name alone: that version writes them otherwise, and no restore test ran on it"
-
-
-def find_index(context: Context) -> BackupIndex:
-    """Return the index of a run's sealed backup by looking into the vault."""
-    prefix = f"{context.case.case}/{context.run}/"
-    names = [name for name in context.store.list(prefix) if "/index-" in name]
-    if len(names) != 1:
-        raise VaultCorrupt(
-            f"expected one sealed index under {prefix} in the vault, found {len(names)}",
-            hint="give a run whose backup was sealed; `handover status CASE` lists the runs",
-        )
-    blob = context.store.get(names[0])
-    header = read_header(blob, names[0])
-    label = context.label(header.label.generation, "index")
-    return BackupIndex.model_validate_json(
-        open_segment(blob, label, context.keyring.key(header.key_id), names[0])
-    )
 
 
 @dataclass(frozen=True)

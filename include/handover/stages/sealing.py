@@ -7,7 +7,8 @@ import json
 from handover.crashpoints import CrashPoint, passing
 from handover.model.backup import BackupIndex, ObjectRef, SnapshotState
 from handover.model.plan import Plan
-from handover.stages.backup import back_up, finished_groups, group_key, read_index, receipts_of
+from handover.stages.backup import back_up, finished_groups, group_key, receipts_of
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.plan import read_bounds
 from handover.stages.snapshot import wait_for_state
@@ -51,6 +52,7 @@ def _seal(context: Context, made: Plan, state: SnapshotState) -> None:
             "rows": index.rows(groups)[0],
             "bytes": index.rows(groups)[1],
             "chunks": len(index.chunks),
+            "chunks_shared": sum(chunk.shared is not None for chunk in index.chunks),
             "debris_removed": removed,
         },
         key=f"g{state.generation}",

@@ -33,7 +33,7 @@ from handover.postgres.declaring import unknown
 from handover.postgres.figures import Tables, read_figures, read_relations
 from handover.postgres.selection import Selection
 from handover.postgres.session import Connection, connect, database_errors
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.reading import scoped_session
 from handover.stages.snapshot import wait_for_state

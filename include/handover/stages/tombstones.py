@@ -23,7 +23,7 @@ from handover.evidence.tombstones import (
 )
 from handover.model.plan import TablePlan
 from handover.postgres.session import Connection, connect
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.classed_rows import ERASED_ONLY, ClassedRows
 from handover.stages.context import Context
 from handover.stages.proving import prove_faults

@@ -25,7 +25,7 @@ from handover.pseudonymise.keys import DomainKey
 from handover.pseudonymise.literals import is_at, is_document, literals
 from handover.pseudonymise.replacing import Fpe, Permute
 from handover.pseudonymise.strategy import Room
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.context import Context
 from handover.stages.loading import read_chunk
 from handover.stages.pseudonyms import domain_key, mask_of

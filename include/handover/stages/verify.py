@@ -12,7 +12,7 @@ from handover.errors import DataRefused, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex
 from handover.model.plan import Group
-from handover.stages.backup import read_index
+from handover.stages.backup_index import read_index
 from handover.stages.comparing import Reader, compare_group, compare_objects
 from handover.stages.context import Context
 from handover.stages.expectations import profile, target_faults

@@ -10,7 +10,9 @@ Layout, integers big-endian::
     32 bytes  SHA-256 of everything before it: tells a damaged header from a wrong key, without any key
     sealed    AES-256-GCM (zstd (plaintext)) with its 16-byte tag; everything before it is associated data
 
-Each file has a data key of its own, so a nonce can never repeat under one key. The header is readable
+Each file has a data key of its own, so a nonce can never repeat under one key, and so that a later backup can
+share the file: its receipt has the data key wrapped under the key of that backup (``rewrap``), and outlives
+the key in the header. The header is readable
 without a key and says nothing about rows except their compressed and plain size. ``read_header`` finds
 damage, not forgery; only ``open_segment`` proves that a holder of the case key sealed exactly this.
 """
@@ -88,12 +90,15 @@ def seal(label: Label, plaintext: Sequence[bytes | memoryview], key_id: str, cas
     return prefix + sealed
 
 
-def open_segment(blob: bytes, label: Label, case_key: bytes, name: str) -> bytes:
-    """The plaintext, if the segment is whole, unchanged and has this label; ``name`` is for messages."""
+def open_segment(blob: bytes, label: Label, case_key: bytes, name: str, wrapped_key: bytes = b"") -> bytes:
+    """The plaintext, if the segment is whole, unchanged and has this label; ``name`` is for messages.
+
+    ``wrapped_key``: the data key as ``rewrap`` gave it, where not the one of the header is to be used.
+    """
     header, start = _parse(blob, name)
     _check_label(header.label, label, name)
     _check_size(len(blob) - start, header.sealed_size, name)
-    data_key = _data_key(header, case_key, name)
+    data_key = _data_key(wrapped_key or header.wrapped_key, header.key_id, case_key, name)
     view = memoryview(blob)
     try:
         packed = AESGCM(data_key).decrypt(header.nonce, view[start:], view[:start])
@@ -103,6 +108,11 @@ def open_segment(blob: bytes, label: Label, case_key: bytes, name: str) -> bytes
     if len(plaintext) != header.plaintext_size:
         raise _corrupt(name, f"holds {len(plaintext)} bytes, expected {header.plaintext_size}")
     return plaintext
+
+
+def rewrap(wrapped_key: bytes, key_id: str, case_key: bytes, other_key: bytes, name: str) -> bytes:
+    """A data key that was wrapped under ``case_key``, wrapped under another one."""
+    return aes_key_wrap(other_key, _data_key(wrapped_key, key_id, case_key, name))
 
 
 def read_header(blob: bytes, name: str) -> Header:
@@ -175,15 +185,15 @@ def _check_size(found: int, expected: int, name: str) -> None:
         raise _corrupt(name, f"has {found - expected} bytes too many after its end")
 
 
-def _data_key(header: Header, case_key: bytes, name: str) -> bytes:
+def _data_key(wrapped_key: bytes, key_id: str, case_key: bytes, name: str) -> bytes:
     try:
-        return aes_key_unwrap(case_key, header.wrapped_key)
+        return aes_key_unwrap(case_key, wrapped_key)
     except (InvalidUnwrap, ValueError):
         raise KeyUnavailable(
-            f"the key given does not open {name}, which was sealed under key {header.key_id}",
+            f"the key given does not open {name}, which was sealed under key {key_id}",
             hint="use the keyring of the installation that made the backup",
             object=name,
-            key_id=header.key_id,
+            key_id=key_id,
         ) from None
 
 

@@ -26,6 +26,8 @@ PARTIAL = ".partial-"
 # What ext4, xfs and S3 all accept.
 _LONGEST_NAME = 1024
 _LONGEST_PART = 255
+# No such object; no hard links here, none to files of others, not over file systems, no more to this file.
+_NOT_SHARED = frozenset({errno.ENOENT, errno.EOPNOTSUPP, errno.EPERM, errno.EXDEV, errno.EMLINK})
 
 
 @dataclass(frozen=True)
@@ -50,6 +52,13 @@ class Store(Protocol):
 
     def list(self, prefix: str) -> Iterator[str]:
         """Names that start with ``prefix``, in order."""
+        ...
+
+    def share(self, name: str, other: str) -> bool:
+        """Give an object another name beside its own, each to be deleted alone, without storing it again.
+
+        False where that cannot be had: the object is gone, or the medium knows no second names.
+        """
         ...
 
     def delete(self, name: str) -> None:
@@ -99,6 +108,19 @@ class FolderStore:
         except OSError as error:
             raise refusal(error, path, "written") from error
         return StoredObject(name, len(data), hashlib.sha256(data).hexdigest())
+
+    def share(self, name: str, other: str) -> bool:
+        """Add a hard link: the bytes stay until the last of their names is deleted."""
+        path = self._path(other)
+        try:
+            make_private_folders(path.parent)
+            os.link(self._path(name), path, follow_symlinks=False)
+            sync_folder(path.parent)
+        except OSError as error:
+            if error.errno in _NOT_SHARED:
+                return False
+            raise refusal(error, path, "written") from error
+        return True
 
     def get(self, name: str) -> bytes:
         """Read a whole object; links are not followed."""
