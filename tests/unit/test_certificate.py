@@ -302,6 +302,9 @@ def test_what_was_searched_is_said_and_what_was_not() -> None:
     alone = facts(search=clean, stores=FACTS.stores[:1])
     assert search_words(alone).en == "no match found in the declared stores by the stated method"
     assert search_words(alone).zh == "按所述方法，在已申报的存储位置中未发现匹配项"
+    vain = clean.model_copy(update={"values": 0}) if clean else None
+    assert search_words(facts(search=vain)).en.startswith("there was no value to search for")
+    assert "no match" not in certify(facts(search=vain)).json_bytes.decode()
 
 
 @pytest.mark.parametrize(

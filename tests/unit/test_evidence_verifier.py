@@ -307,6 +307,29 @@ def test_extra_file_of_this_run_is_named(bundle: Bundle) -> None:
     assert findings(bundle) == [("extra", "vault/case-1/run-1/stray"), ("extra", "vault/elsewhere/99.seg")]
 
 
+def test_a_file_that_a_later_run_shares_is_not_too_many(bundle: Bundle) -> None:
+    shared = bundle.vault / "case-1/run-2/1.seg"
+    shared.parent.mkdir()
+    shutil.copy(bundle.vault / bundle.names[0], shared)
+    assert findings(bundle) == []
+    flip(shared)
+    assert findings(bundle) == [("extra", "vault/case-1/run-2/1.seg")]
+    shutil.copy(bundle.vault / bundle.names[0], bundle.vault / "case-1/run-1/9.seg")
+    shared.unlink()
+    assert findings(bundle) == [("extra", "vault/case-1/run-1/9.seg")]
+
+
+@pytest.mark.parametrize("tables", ["1", '{"t":1}', '[{"chunks":1}]', '[{"chunks":[{"sealed_by":1}]}]'])
+def test_a_statement_of_another_form_is_named(bundle: Bundle, tables: str) -> None:
+    path = bundle.folder / "manifest.dsse.json"
+    document = json.loads(path.read_text())
+    payload = json.loads(base64.b64decode(document["payload"]))
+    payload["predicate"]["tables"] = json.loads(tables)
+    edited = verifier.compact(payload).encode()
+    path.write_text(verifier.compact(document | {"payload": base64.b64encode(edited).decode()}) + "\n")
+    assert [code for code, _ in findings(bundle)] == ["manifest-signature", "statement"]
+
+
 def test_securesystemslib_agrees(bundle: Bundle) -> None:
     document = json.loads((bundle.folder / "manifest.dsse.json").read_text())
     envelope = Envelope.from_dict(document)

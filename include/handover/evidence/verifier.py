@@ -156,8 +156,8 @@ def check_statement(payload: bytes, report: Report) -> tuple[dict[str, str], Map
         subjects = {str(s["name"]): str(s["digest"]["sha256"]) for s in document["subject"]}
         predicate = document["predicate"]
         str(predicate["case"]), str(predicate["run"]), str(predicate["ledger"]["head"])
-        int(predicate["ledger"]["entries"])
-    except (ValueError, TypeError, KeyError, RecursionError) as error:
+        int(predicate["ledger"]["entries"]), read_sealed_by(predicate)
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         report.add("statement", MANIFEST, f"no readable in-toto statement ({type(error).__name__})")
         return None
     if types != (STATEMENT_TYPE, PREDICATE_TYPE):
@@ -327,8 +327,8 @@ def explain(
 
 def read_sealed_by(predicate: Mapping[str, Any]) -> dict[str, str]:
     """The files that the run has from an earlier backup of its source, with the run that sealed them."""
-    chunks = (chunk for table in predicate.get("tables", []) for chunk in table.get("chunks", []))
-    return {chunk["file"]: chunk["sealed_by"] for chunk in chunks if "sealed_by" in chunk}
+    chunks = (chunk for table in predicate.get("tables", []) for chunk in table["chunks"])
+    return {str(chunk["file"]): str(chunk["sealed_by"]) for chunk in chunks if "sealed_by" in chunk}
 
 
 def is_shared(name: str, path: Path, owner: Mapping[str, str], predicate: Mapping[str, Any]) -> bool:

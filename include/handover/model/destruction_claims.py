@@ -27,6 +27,11 @@ _NO_MATCH = Text(
     zh="按所述方法，在已申报的存储位置中未发现匹配项",
     en="no match found in the declared stores by the stated method",
 )
+_NO_VALUE = Text(
+    zh="没有可按值检索的内容：所删除行中的值均同属留存者，或过短、无固定格式；仅按键复查",
+    en="there was no value to search for: what the erased rows held is also of people whose data is retained, "
+    "or too short, or without form; looked for by key alone",
+)
 # Words that only facts may bring in, or none can. A denial ("not anonymised") is no claim.
 _DENIAL = re.compile(r"(?:\b(?:not|never|nor|cannot be)\s+|[未非不]|不是|不属于|并非)$", re.IGNORECASE)
 _NEVER = re.compile(
@@ -58,7 +63,8 @@ def search_words(facts: CertificateFacts) -> Text:
         return Text(
             zh=f"有 {search.unexplained} 处匹配未能说明", en=f"{search.unexplained} matches are not explained"
         )
-    zh, en = _NO_MATCH.zh, _NO_MATCH.en
+    found = _NO_MATCH if search.values else _NO_VALUE
+    zh, en = found.zh, found.en
     if search.of_retained:
         zh += f"（另有 {search.of_retained} 处属于依法留存者）"
         en += f", other than {search.of_retained} cells of people whose data is retained"
