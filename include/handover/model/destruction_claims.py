@@ -29,8 +29,8 @@ _NO_MATCH = Text(
 )
 _NO_VALUE = Text(
     zh="没有可按值检索的内容：所删除行中的值均同属留存者，或过短、无固定格式；仅按键复查",
-    en="there was no value to search for: what the erased rows held is also of people whose data is retained, "
-    "or too short, or without form; looked for by key alone",
+    en="there was no value to search for: what the erased rows held is also of people whose data is "
+    "retained, or too short, or without form; looked for by key alone",
 )
 # Words that only facts may bring in, or none can. A denial ("not anonymised") is no claim.
 _DENIAL = re.compile(r"(?:\b(?:not|never|nor|cannot be)\s+|[未非不]|不是|不属于|并非)$", re.IGNORECASE)
