@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
 
-from handover_airflow.auditing import PARAMS, ZONE, checks, report
-from handover_airflow.tasks import HABIT
+from handover_airflow.auditing import PARAMS, checks, report
+from handover_airflow.tasks import HABIT, by_schedule
 
 with DAG(
     dag_id="evidence_audit",
     description="Verify ledger, evidence, vault, keys, reviews, documents, grants, people; report each fault",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable("0 4 * * 1", timezone=ZONE),
+    schedule=by_schedule("evidence_audit", "0 4 * * 1"),
     tags=["handover"],
     params=PARAMS,
     **HABIT,

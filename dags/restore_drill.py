@@ -6,16 +6,16 @@ measured. Any difference fails the run. The report is in the evidence folder of 
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronTriggerTimetable
+from airflow.sdk import DAG
 
-from handover_airflow.drilling import ZONE, drill, pick
-from handover_airflow.tasks import HABIT, TARGET
+from handover_airflow.drilling import drill, pick
+from handover_airflow.tasks import HABIT, TARGET, by_schedule
 
 with DAG(
     dag_id="restore_drill",
     description="Restore a backup and an archive from the vault alone, compare, measure, report",
     doc_md=__doc__,
-    schedule=CronTriggerTimetable("0 5 1 * *", timezone=ZONE),
+    schedule=by_schedule("restore_drill", "0 5 1 * *"),
     tags=["handover"],
     **HABIT,
 ):

@@ -8,7 +8,7 @@ looked for daily.
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 
 from handover_airflow.approval import signed_approval
 from handover_airflow.requesting import (
@@ -20,7 +20,7 @@ from handover_airflow.requesting import (
     params,
     refusal_only,
 )
-from handover_airflow.tasks import RETRIES, disposal, only_if, planning, proven_backup, stage
+from handover_airflow.tasks import RETRIES, by_schedule, disposal, only_if, planning, proven_backup, stage
 
 with DAG(
     dag_id="subject_request",
@@ -50,7 +50,7 @@ with DAG(
     dag_id="request_deadlines",
     description="Fail when a person's request is overdue",
     doc_md="Every morning; the task names the overdue requests.",
-    schedule=CronTriggerTimetable("0 9 * * *", timezone="Asia/Shanghai"),
+    schedule=by_schedule("request_deadlines", "0 9 * * *"),
     catchup=False,
     max_active_runs=1,
     tags=["handover"],

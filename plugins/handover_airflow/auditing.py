@@ -8,6 +8,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import Param, get_current_context, task
 
 from handover_airflow.edge import connection_url, without_values
+from handover_airflow.tasks import ZONE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -15,7 +16,6 @@ if TYPE_CHECKING:
     from handover.stages.audit_scope import Audit
 
 Result = TypeVar("Result")
-ZONE = "Asia/Shanghai"
 PARAMS = {
     "on": Param(
         None,

@@ -8,8 +8,7 @@ from zoneinfo import ZoneInfo
 from airflow.sdk import get_current_context, task
 
 from handover_airflow.edge import connection_url, without_values
-
-ZONE = "Asia/Shanghai"
+from handover_airflow.tasks import ZONE
 
 
 def pick() -> Any:

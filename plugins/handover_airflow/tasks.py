@@ -6,9 +6,21 @@ from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
-from airflow.sdk import BaseSensorOperator, Param, TriggerRule, chain, get_current_context, task
+from airflow.sdk import (
+    BaseSensorOperator,
+    CronTriggerTimetable,
+    Param,
+    TriggerRule,
+    chain,
+    get_current_context,
+    task,
+)
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import TypeAdapter, ValidationError
 
+from handover.errors import ConfigurationMissing
+from handover.model.registered import Cron
+from handover.settings import Settings
 from handover_airflow.approval import record_requester, signed_approval
 from handover_airflow.edge import connection_url, is_dry_run, known_cases, run_stage
 
@@ -23,10 +35,24 @@ HABIT: dict[str, Any] = {
     "allowed_run_types": ["scheduled", "manual"],
     "default_args": RETRIES,
 }
+# Where what belongs to no source has its days and hours.
+ZONE = "Asia/Shanghai"
 SOURCE, TARGET, HOLDER, ANYWHERE = "handover_source", "handover_target", "handover_holder", "default_pool"
 LANE = "{{ lane }}"
 # How often a waiting task looks; it holds no slot between.
 LOOK_SECONDS = 60.0
+
+
+def by_schedule(dag_id: str, cron: str) -> CronTriggerTimetable:
+    """Return when a DAG of no source begins: as a setting says, else as ``cron`` does."""
+    name = f"HANDOVER_SCHEDULE_{dag_id.upper()}"
+    said = Settings.load().variables.get(name) or cron
+    try:
+        TypeAdapter(Cron).validate_python(said)
+    except ValidationError as error:
+        what = error.errors()[0]["msg"]
+        raise ConfigurationMissing(f"{name}={said}: {what}", hint=f'write it as "{cron}" is') from None
+    return CronTriggerTimetable(said, timezone=ZONE)
 
 
 def params(kind: str, dry_run: str) -> dict[str, Param]:

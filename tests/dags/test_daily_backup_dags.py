@@ -59,3 +59,14 @@ def test_the_drill_is_monthly_and_tries_each_pick(dags: Any) -> None:
     assert drill.is_mapped
     assert drill.pool == "handover_target"
     assert set(drill.upstream_task_ids) == {"pick"}
+
+
+def test_other_hours_are_a_setting(airflow: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    path = str(REPOSITORY / "dags" / "restore_drill.py")
+    monkeypatch.setenv("HANDOVER_SCHEDULE_RESTORE_DRILL", "30 6 2 * *")
+    assert DagBag(path).dags["restore_drill"].timetable.expression == "30 6 2 * *"
+    monkeypatch.setenv("HANDOVER_SCHEDULE_RESTORE_DRILL", "now and then")
+    (said,) = DagBag(path).import_errors.values()
+    assert "HANDOVER_SCHEDULE_RESTORE_DRILL=now and then" in said
