@@ -49,12 +49,12 @@ def run(scale: int, seed: int, console: Console | None = None) -> int:
 def live(machine: Machine, console: Console) -> bool:
     """Answer a person, sweep, back up, drill, audit; say whether all of it held."""
     asked = open_request(machine, console)
-    states = {REQUEST: _done(machine, REQUEST, {"request": asked}, console)}
-    _command(machine, console, ["request", "answer", asked])
+    states = {REQUEST: run_to_end(machine, REQUEST, {"request": asked}, console)}
+    command(machine, console, ["request", "answer", asked])
     run_id = demo.begin(machine, SOURCE, console)
     state = demo.watch(machine, SOURCE, run_id, {SOURCE: run_id}, console)
     held = runs.report(machine, SOURCE, run_id, state, console)
-    states |= {dag: _done(machine, dag, {}, console) for dag in OTHERS}
+    states |= {dag: run_to_end(machine, dag, {}, console) for dag in OTHERS}
     return held and all(state == "success" for state in states.values())
 
 
@@ -63,10 +63,10 @@ def open_request(machine: Machine, console: Console) -> str:
     with closing(connect(machine.company_url("source"), read_only=True)) as source:
         number = str(fetch(source, SOMEBODY)[0][0])
     certificate = machine.home.write_private("run/requester.pem", _certificate().decode())
-    command = ["request", "open", "--kind", "erasure", "--channel", "demo", "--received", str(legal_day())]
-    command += ["--verified", "demo: nobody was checked", "--to", str(certificate)]
+    asked = ["request", "open", "--kind", "erasure", "--channel", "demo", "--received", str(legal_day())]
+    asked += ["--verified", "demo: nobody was checked", "--to", str(certificate)]
     console.print(f"\na person asks for erasure; the demo records it in place of a clerk, as {CLERK}")
-    return _command(machine, console, command, said=number, account=CLERK).split()[0]
+    return command(machine, console, asked, said=number, account=CLERK).split()[0]
 
 
 def _certificate() -> bytes:
@@ -79,7 +79,7 @@ def _certificate() -> bytes:
     return made.sign(key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM)
 
 
-def _command(
+def command(
     machine: Machine, console: Console, arguments: list[str], said: str = "", account: str = ""
 ) -> str:
     """Run a command as people do and print it and what it says, but not what it was given to read."""
@@ -107,7 +107,7 @@ def _command(
     return done.stdout
 
 
-def _done(machine: Machine, dag: str, conf: dict[str, str], console: Console) -> str:
+def run_to_end(machine: Machine, dag: str, conf: dict[str, Any], console: Console) -> str:
     """Run a DAG now instead of waiting for its hour, answering what it asks; returns how it ended."""
     demo.wait_for_dag(machine, dag)
     api, path = machine.as_engineer(), f"/api/v2/dags/{quote(dag)}"
