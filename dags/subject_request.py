@@ -2,8 +2,8 @@
 
 The form takes the id that `handover request open` printed and names no person. Of an erasure it is decided
 and written down what becomes of each kind of data; what goes is approved, backed up for a short while, erased
-and proven to be gone as in a sweep. The answer lies sealed for who asked. Overdue requests are
-looked for daily.
+and proven to be gone as in a sweep. The answer lies sealed for who asked. A run that is still at work when
+its request is overdue has missed its deadline; overdue requests without a run are looked for daily.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 from airflow.sdk import DAG, TriggerRule
 
 from handover_airflow.approval import signed_approval
+from handover_airflow.deadlines import WHEN_OVERDUE
 from handover_airflow.requesting import (
     answer,
     deadlines,
@@ -28,6 +29,7 @@ with DAG(
     doc_md=__doc__,
     schedule=None,
     catchup=False,
+    deadline=WHEN_OVERDUE,
     max_active_runs=1,  # two runs of one request would decide about the same rows
     tags=["handover"],
     default_args=RETRIES,

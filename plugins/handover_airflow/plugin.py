@@ -7,6 +7,7 @@ from typing import Any
 
 from airflow.sdk.plugins_manager import AirflowPlugin
 
+from handover_airflow.deadlines import RequestDue
 from handover_airflow.links import PREFIX, REPORT, ReportLink, address
 from handover_airflow.plan_link import PlanLink
 
@@ -25,7 +26,7 @@ async def pages(
 class HandoverPlugin(AirflowPlugin):
     """The verification report: its pages, a tab on every DAG run, a link on every task of a transfer.
 
-    And the plan: its page, a link on the tasks that make and judge it.
+    The plan: its page, a link on the tasks that make and judge it. And when a person's request is overdue.
     """
 
     name = "handover"
@@ -38,4 +39,5 @@ class HandoverPlugin(AirflowPlugin):
             "url_route": "handover-report",
         }
     ]
+    deadline_references = [RequestDue]  # noqa: RUF012
     global_operator_extra_links = [ReportLink(), PlanLink()]  # noqa: RUF012

@@ -46,7 +46,7 @@ def only_for_erasure() -> Any:
     def erasure() -> bool:
         from handover.stages.request_runs import erases
 
-        return without_values(lambda: erases(_desk(), *requested(get_current_context())))
+        return without_values(lambda: erases(desk(), *requested(get_current_context())))
 
     return erasure()
 
@@ -58,7 +58,7 @@ def only_for_others() -> Any:
     def nothing_to_erase() -> bool:
         from handover.stages.request_runs import erases
 
-        return without_values(lambda: not erases(_desk(), *requested(get_current_context())))
+        return without_values(lambda: not erases(desk(), *requested(get_current_context())))
 
     return nothing_to_erase()
 
@@ -96,7 +96,7 @@ def answer(name: str) -> Any:
         from handover.stages.request_runs import answer_when_due
 
         end_dry_run()
-        made = without_values(lambda: answer_when_due(_desk(), requested(get_current_context())[0]))
+        made = without_values(lambda: answer_when_due(desk(), requested(get_current_context())[0]))
         return made.file if made else "another source is still to erase"
 
     return run()
@@ -109,12 +109,13 @@ def deadlines() -> Any:
     def run() -> None:
         from handover.stages.request_runs import require_none_overdue
 
-        without_values(lambda: require_none_overdue(_desk()))
+        without_values(lambda: require_none_overdue(desk()))
 
     return run()
 
 
-def _desk() -> Desk:
+def desk() -> Desk:
+    """Return where requests are looked up, with Airflow's connections."""
     from handover.settings import Settings
     from handover.stages.requests import Desk
 

@@ -58,3 +58,18 @@ def test_the_form_takes_nothing_else(airflow: ModuleType) -> None:
     run = SimpleNamespace(conf={"request": "pr-1", "name": "x"})
     with pytest.raises(CaseInvalid, match="unknown keys: name"):
         requested({"dag_run": run, "params": {}})
+
+
+@pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Airflow looks for plugins so
+def test_a_run_misses_its_deadline_when_its_request_is_overdue(dags: Any) -> None:
+    """Its alert survives what Airflow stores of it, and knows no day of a request that nobody knows."""
+    from airflow.serialization.encoders import decode_deadline_alert, encode_deadline_alert
+
+    dag = dags["subject_request"]
+    (alert,) = dag.deadline
+    stored = decode_deadline_alert(encode_deadline_alert(alert))
+    assert stored.reference.reference_name == "RequestDue"
+    assert stored.callback.path == "handover_airflow.deadlines.note_overdue"
+    session = SimpleNamespace(scalar=lambda query: {"request": "pr-unknown"})
+    asked = {"session": session, "interval": alert.interval, "dag_id": "d", "run_id": "r"}
+    assert stored.reference.evaluate_with(**asked) is None

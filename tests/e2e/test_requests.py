@@ -38,7 +38,7 @@ from handover.local.clusters import Cluster
 from handover.model.approval import Account
 from handover.model.datamap import DataMap, DataSet
 from handover.model.reconciliation import TableName
-from handover.model.request import Asked
+from handover.model.request import Asked, PersonRequest
 from handover.postgres.session import connect, fetch
 from handover.sample.company import generate
 from handover.settings import REPOSITORY, Settings
@@ -53,7 +53,7 @@ from handover.stages.person_copy import PersonCopy
 from handover.stages.plan import plan
 from handover.stages.request_answer import answer, answers_folder, deliver, sources_waiting
 from handover.stages.request_decision import decide_erasure, noted
-from handover.stages.request_runs import open_erasure, require_none_overdue
+from handover.stages.request_runs import note_overdue, open_erasure, over_at, require_none_overdue
 from handover.stages.request_subjects import run_of
 from handover.stages.requests import (
     Desk,
@@ -258,6 +258,17 @@ def test_what_cannot_be_is_refused_and_nothing_is_recorded(company: Company, req
     assert len(company.desk.at(SOURCE).ledger.entries(SOURCE, kinds=("request-opened",))) == before
 
 
+def its_run_misses_its_deadline(company: Company, made: PersonRequest) -> None:
+    """In the moment in which the day after its last one begins where the law counts; told once."""
+    moment = over_at(company.desk, made.id)
+    assert (moment.isoformat()[-14:], (moment - timedelta(seconds=1)).date()) == ("00:00:00+08:00", made.due)
+    for _ in range(2):
+        with pytest.raises(VerificationFailed, match=made.id):
+            note_overdue(company.desk, made.id)
+    (entry,) = company.desk.at(SOURCE).ledger.entries(SOURCE, kinds=["request-overdue"])
+    assert entry.body == {"request": made.id, "due": made.due.isoformat()}
+
+
 def test_an_objection_holds_and_an_overdue_one_blocks(company: Company, requester: Requester) -> None:
     key = company.one("SELECT mobile FROM public.told ORDER BY id DESC LIMIT 1")
     long_ago = legal_day() - timedelta(days=60)
@@ -270,7 +281,9 @@ def test_an_objection_holds_and_an_overdue_one_blocks(company: Company, requeste
     assert request_faults(sweep) == [f"request {made.id} (objection) should have been answered by {made.due}"]
     with pytest.raises(VerificationFailed, match=made.id):
         require_none_overdue(company.desk)
+    its_run_misses_its_deadline(company, made)
     answer(company.desk, made.id)
+    note_overdue(company.desk, made.id)
     assert request_faults(sweep) == []
     assert require_none_overdue(company.desk) == 0
     other = open_request(company.desk, CLERK, key, asked("correction", matter="the postcode"), requester.pem)

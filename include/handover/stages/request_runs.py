@@ -5,7 +5,7 @@ What is asked between its tasks is answered from the ledger, so that each can be
 
 from __future__ import annotations
 
-from datetime import date
+from datetime import date, datetime, time, timedelta
 
 from handover.errors import CaseInvalid, VerificationFailed
 from handover.law.packs import load_packs, select
@@ -14,8 +14,9 @@ from handover.model.request import PersonRequest
 from handover.settings import Settings
 from handover.stages.context import Context, Resolver, open_case
 from handover.stages.daily_cases import erasure_case
-from handover.stages.facts import legal_day
+from handover.stages.facts import LEGAL_TIME, legal_day
 from handover.stages.request_answer import Answered, answer, sources_waiting
+from handover.stages.request_subjects import OVERDUE
 from handover.stages.requests import Desk, find_request, overdue_requests, require_complete
 
 
@@ -67,15 +68,38 @@ def answer_when_due(desk: Desk, request: str) -> Answered | None:
 
 def require_none_overdue(desk: Desk) -> int:
     """Return how many requests wait for their answer; raises VerificationFailed when one waits too long."""
-    late = overdue_requests(desk, legal_day())
-    if late:
-        named = (f"{one.id} ({one.kind}), due {one.due}, in {', '.join(_opened_in(one))}" for one in late)
-        raise VerificationFailed(
-            "requests of persons are overdue:\n  " + "\n  ".join(named),
-            hint="answer them: trigger the DAG subject_request, or `handover request answer ID`",
-            requests=[one.id for one in late],
-        )
+    if late := overdue_requests(desk, legal_day()):
+        raise _overdue(late)
     return 0
+
+
+def over_at(desk: Desk, request: str) -> datetime:
+    """Return the moment at which the last day for the answer is over; LedgerRefused if nobody knows it."""
+    due = find_request(desk, request).due
+    return datetime.combine(due + timedelta(days=1), time(), LEGAL_TIME)
+
+
+def note_overdue(desk: Desk, request: str) -> None:
+    """Write down, once in each source, that a run still works on a request that is overdue.
+
+    Raises VerificationFailed then, and does nothing about a request that was answered.
+    """
+    one = find_request(desk, request)
+    if not one.is_overdue(legal_day()):
+        return
+    for name in _opened_in(one):
+        context = desk.at(name, request)
+        context.record(OVERDUE, {"request": request, "due": one.due.isoformat()}, key=request)
+    raise _overdue([one])
+
+
+def _overdue(late: list[PersonRequest]) -> VerificationFailed:
+    named = (f"{one.id} ({one.kind}), due {one.due}, in {', '.join(_opened_in(one))}" for one in late)
+    return VerificationFailed(
+        "requests of persons are overdue:\n  " + "\n  ".join(named),
+        hint="answer them: trigger the DAG subject_request, or `handover request answer ID`",
+        requests=[one.id for one in late],
+    )
 
 
 def _opened_in(one: PersonRequest) -> list[str]:

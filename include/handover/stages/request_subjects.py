@@ -16,8 +16,8 @@ from handover.stages.holds import require_signed, unsealed
 from handover.stages.person_graph import person_graph
 from handover.stages.subjects import Subject, subject_scope
 
-OPENED, DECIDED, ANSWERED, DELIVERED = (
-    f"request-{what}" for what in ("opened", "decided", "answered", "delivered")
+OPENED, DECIDED, ANSWERED, DELIVERED, OVERDUE = (
+    f"request-{what}" for what in ("opened", "decided", "answered", "delivered", "overdue")
 )
 
 

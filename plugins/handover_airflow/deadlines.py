@@ -1,0 +1,47 @@
+"""Deadline alert of requests: a run that still works on one when its last day is over is told."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from airflow.sdk import DeadlineAlert, SyncCallback
+from airflow.sdk.definitions.deadline import BaseDeadlineReference
+
+from handover.errors import HandoverError
+from handover_airflow.requesting import desk
+
+
+class RequestDue(BaseDeadlineReference):
+    """The moment at which the last day of a run's request is over, by the request's own clock.
+
+    None for a run whose form names no request: its first task says so.
+    """
+
+    required_kwargs = frozenset({"dag_id", "run_id"})
+
+    def _evaluate_with(self, *, session: Any, dag_id: str, run_id: str) -> datetime | None:
+        from airflow.models import DagRun
+        from sqlalchemy import select
+
+        from handover.stages.request_runs import over_at
+
+        conf = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
+        try:
+            return over_at(desk(), str((conf or {}).get("request", "")))
+        except HandoverError:
+            return None
+
+
+def note_overdue(context: dict[str, Any], **_: Any) -> None:
+    """Write down that the request of a run is overdue; fails, so that it is seen, unless it was answered."""
+    from handover.stages.request_runs import note_overdue as noted
+    from handover_airflow.edge import without_values
+
+    request = str((context["dag_run"]["conf"] or {}).get("request", ""))
+    without_values(lambda: noted(desk(), request))
+
+
+WHEN_OVERDUE = DeadlineAlert(
+    reference=RequestDue(), interval=timedelta(0), callback=SyncCallback(note_overdue), name="request overdue"
+)
