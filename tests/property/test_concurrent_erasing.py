@@ -322,6 +322,7 @@ def test_between_any_two_statements_others_may_write(
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(3_600)
 @settings(MODEST, max_examples=1500)
 @given(st.integers(0, 2**64), st.booleans(), WAYS)
 def test_between_any_two_statements_on_many_worlds(
@@ -361,6 +362,7 @@ def test_others_write_while_rows_go(url: str, session: Connection, seed: int) ->
 
 
 @pytest.mark.campaign
+@pytest.mark.timeout(3_600)
 def test_others_write_while_rows_of_many_worlds_go(url: str, session: Connection) -> None:
     for seed in range(100, 700):
         at_once(url, session, seed, seed % 2 == 0, ("one by one", "many at once", "emptied")[seed % 3])
