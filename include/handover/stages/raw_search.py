@@ -114,18 +114,21 @@ def search_place(
     with closing(connect(url, read_only=True)) as connection:
         with database_errors("beginning the search for raw values"):
             connection.execute("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")
-        for number in range(outcome.passes):
+
+        def one_pass(number: int) -> Membership:
+            # What it looks for must be gone from memory before the next pass takes its own.
             taken = sought.taken(key, (number, parts[0]), (number, parts[1]))
             outcome.note(taken)
-            found = search_database(
+            return search_database(
                 connection,
                 _find(taken),
-                lambda parts: token(evidence_key, *parts),
+                lambda row: token(evidence_key, *row),
                 excepted,
                 with_dates=bool(taken.persons),
                 between=between,
             )
-            outcome.parts.append(found)
+
+        outcome.parts += map(one_pass, range(outcome.passes))
     return outcome
 
 
