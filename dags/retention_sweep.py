@@ -7,12 +7,21 @@ their own: one sweep does all that is due on its day. Two sweeps of a source nev
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 
 from handover.stages.daily_cases import RegisteredSource
 from handover_airflow.approval import signed_approval
 from handover_airflow.edge import SWEEP, registered_sources
-from handover_airflow.tasks import HABIT, daily_params, disposal, only_if, planning, proven_backup, stage
+from handover_airflow.tasks import (
+    HABIT,
+    at_hours,
+    daily_params,
+    disposal,
+    only_if,
+    planning,
+    proven_backup,
+    stage,
+)
 
 DRY_RUN = "Look, plan and judge only: what would go on that day, by class. 只演练，不执行。"
 
@@ -23,7 +32,7 @@ def sweep(source: RegisteredSource) -> DAG:
         dag_id=f"{SWEEP}.{source.source}",
         description="Find what is due, approve, back up, erase, prove, certify",
         doc_md=f"**{source.title}**\n\n{__doc__}",
-        schedule=CronTriggerTimetable(source.sweep.schedule, timezone=source.timezone),
+        schedule=at_hours(source.sweep.schedule, source.timezone),
         tags=["handover", SWEEP],
         params=daily_params(DRY_RUN),
         **HABIT,

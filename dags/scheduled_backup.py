@@ -6,11 +6,20 @@ erased again whenever it is restored. Backups whose days are over end: their key
 
 from __future__ import annotations
 
-from airflow.sdk import DAG, CronTriggerTimetable, TriggerRule
+from airflow.sdk import DAG, TriggerRule
 
 from handover.stages.daily_cases import RegisteredSource
 from handover_airflow.edge import BACKUP, registered_sources
-from handover_airflow.tasks import ANYWHERE, HABIT, SOURCE, daily_params, planning, proven_backup, stage
+from handover_airflow.tasks import (
+    ANYWHERE,
+    HABIT,
+    SOURCE,
+    at_hours,
+    daily_params,
+    planning,
+    proven_backup,
+    stage,
+)
 
 DRY_RUN = "Look and plan only: nothing is read out. 只演练，不执行。"
 
@@ -21,7 +30,7 @@ def scheduled_backup(source: RegisteredSource) -> DAG:
         dag_id=f"{BACKUP}.{source.source}",
         description="Plan, back up under one snapshot, seal, prove by a restore, close, end what is due",
         doc_md=f"**{source.title}**\n\n{__doc__}",
-        schedule=CronTriggerTimetable(source.backups.schedule, timezone=source.timezone),
+        schedule=at_hours(source.backups.schedule, source.timezone),
         tags=["handover", BACKUP],
         params={"dry_run": daily_params(DRY_RUN)["dry_run"]},
         **HABIT,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
+import pendulum
 import pytest
 
 from handover.model.registered import load_source
@@ -70,3 +71,26 @@ def test_other_hours_are_a_setting(airflow: ModuleType, monkeypatch: pytest.Monk
     monkeypatch.setenv("HANDOVER_SCHEDULE_RESTORE_DRILL", "now and then")
     (said,) = DagBag(path).import_errors.values()
     assert "HANDOVER_SCHEDULE_RESTORE_DRILL=now and then" in said
+
+
+@pytest.mark.parametrize("minutes", [1, 100, 1_000])
+def test_to_switch_one_on_begins_nothing(
+    airflow: ModuleType, monkeypatch: pytest.MonkeyPatch, minutes: int
+) -> None:
+    """However little after its hour: its first run is that of the next one."""
+    from airflow.dag_processing.dagbag import DagBag
+    from airflow.serialization.decoders import decode_timetable
+    from airflow.serialization.encoders import encode_timetable
+    from airflow.timetables.base import TimeRestriction
+
+    bag = DagBag(str(REPOSITORY / "dags"))
+    scheduled = [dag for dag in bag.dags.values() if dag.timetable.can_be_scheduled]
+    assert len(scheduled) == 5
+    for dag in scheduled:
+        timetable = decode_timetable(encode_timetable(dag.timetable))
+        hour = timetable._align_to_prev(pendulum.now("UTC"))
+        monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda at=hour.add(minutes=minutes): at)
+        never = TimeRestriction(earliest=None, latest=None, catchup=False)
+        first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=never)
+        assert first is not None
+        assert first.run_after > hour, dag.dag_id
