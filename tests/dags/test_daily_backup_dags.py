@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from types import ModuleType
 from typing import Any
 
@@ -89,7 +90,7 @@ def test_to_switch_one_on_begins_nothing(
     for dag in scheduled:
         timetable = decode_timetable(encode_timetable(dag.timetable))
         hour = timetable._align_to_prev(pendulum.now("UTC"))
-        monkeypatch.setattr("airflow.timetables.trigger.utcnow", lambda at=hour.add(minutes=minutes): at)
+        monkeypatch.setattr("airflow.timetables.trigger.utcnow", partial(hour.add, minutes=minutes))
         never = TimeRestriction(earliest=None, latest=None, catchup=False)
         first = timetable.next_dagrun_info(last_automated_data_interval=None, restriction=never)
         assert first is not None
