@@ -18,7 +18,7 @@ from handover.local.services import Machine
 REASON = "demo: no person looked at this; the program answers in place of people"
 # Airflow may take an answer that comes before it saw the asking process end for a failure, and ask again. On
 # a busy machine it sees that late, so that whoever is asked again takes his time.
-QUICKEST_ANSWER, SLOWER_EACH_TIME = timedelta(seconds=5), 3
+QUICKEST_ANSWER, SLOWER_EACH_TIME = timedelta(seconds=8), 3
 # The button that means no; every other one names what is approved.
 NO = "Refuse"
 
@@ -37,8 +37,9 @@ def answer_open_questions(machine: Machine, dag: str, run_id: str, console: Cons
 def _answer(machine: Machine, run: str, asked: dict[str, Any], console: Console) -> str:
     names = [user["name"] for user in asked["assigned_users"] if user["name"] in PEOPLE]
     yes = [option for option in asked["options"] if not option.startswith(NO)]
-    age = datetime.now(UTC) - datetime.fromisoformat(asked["created_at"])
     task = asked["task_instance"]
+    # A question that is put again keeps the day of its first time.
+    age = datetime.now(UTC) - datetime.fromisoformat(task["start_date"] or asked["created_at"])
     if not names or not yes or age < QUICKEST_ANSWER * SLOWER_EACH_TIME ** (task["try_number"] - 1):
         return ""
     console.print(

@@ -10,6 +10,7 @@ command line (which records a system account) can forge everything; certificates
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -104,7 +105,9 @@ def open_round(context: Context, what: What) -> list[int]:
 
 
 def ask(context: Context, what: What, round_number: int, task: str) -> Standing | None:
-    """Record that a task asks people; returns None when nobody needs to be asked in this round any more.
+    """Record that a task asks people; returns None when it needs to ask nobody in this round any more.
+
+    So it is too when it was answered and died before Airflow knew: the next task asks the others.
 
     Raises NotReady when too few are left beside the requester, and when the task still shows a question of
     before that would now be another one.
@@ -129,13 +132,21 @@ def ask(context: Context, what: What, round_number: int, task: str) -> Standing 
         )
     place: dict[str, object] = {"what": what, "round": round_number, "task": task}
     body = {**place, "digest": now.digest, "of": [account.name for account in now.eligible]}
-    shown = [e.body for e in context.entries(ASKED) if place.items() <= e.body.items()]
-    if any(before["digest"] != now.digest or before["of"] != body["of"] for before in shown):
-        raise NotReady(f"{what}: the question that this task shows is out of date", hint=AGAIN)
+    for shown in (e.body for e in context.entries(ASKED) if place.items() <= e.body.items()):
+        if shown["digest"] == now.digest and _answered_since(shown["of"], now):
+            return None
+        if shown["digest"] != now.digest or shown["of"] != body["of"]:
+            raise NotReady(f"{what}: the question that this task shows is out of date", hint=AGAIN)
     if now.cover.reasons:
         body["no_mandate"] = list(now.cover.reasons)
     context.record(ASKED, {**body, "subject": now.subject})
     return now
+
+
+def _answered_since(asked: Sequence[str], now: Standing) -> bool:
+    """Say whether of those whom a task asked, just who has said yes since is not to be asked any more."""
+    left = {account.name for account in now.eligible}
+    return left < set(asked) and set(asked) - left <= {str(entry.body["by"]) for entry in now.given}
 
 
 def _rounds(context: Context, what: What) -> int:
