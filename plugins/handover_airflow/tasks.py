@@ -16,11 +16,9 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from pydantic import TypeAdapter, ValidationError
 
-from handover.errors import ConfigurationMissing
-from handover.model.registered import Cron
 from handover.settings import Settings
+from handover.stages.daily_cases import said_schedule
 from handover_airflow.approval import record_requester, signed_approval
 from handover_airflow.edge import connection_url, is_dry_run, known_cases, run_stage
 
@@ -51,14 +49,7 @@ def at_hours(cron: str, zone: str) -> CronTriggerTimetable:
 
 def by_schedule(dag_id: str, cron: str) -> CronTriggerTimetable:
     """Return when a DAG of no source begins: as a setting says, else as ``cron`` does."""
-    name = f"HANDOVER_SCHEDULE_{dag_id.upper()}"
-    said = Settings.load().variables.get(name) or cron
-    try:
-        TypeAdapter(Cron).validate_python(said)
-    except ValidationError as error:
-        what = error.errors()[0]["msg"]
-        raise ConfigurationMissing(f"{name}={said}: {what}", hint=f'write it as "{cron}" is') from None
-    return at_hours(said, ZONE)
+    return at_hours(said_schedule(Settings.load(), dag_id, cron), ZONE)
 
 
 def params(kind: str, dry_run: str) -> dict[str, Param]:

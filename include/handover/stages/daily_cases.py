@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from typing import cast
 
-from handover.errors import SourceInvalid
+from pydantic import TypeAdapter, ValidationError
+
+from handover.errors import ConfigurationMissing, SourceInvalid
 from handover.law.dates import EARLIEST
 from handover.law.expiring import Bound, Expired, expired, is_number
 from handover.law.packs import load_packs, select
@@ -18,6 +20,7 @@ from handover.model.matter import Matter, RowClassRules
 from handover.model.policy import Pack, RetentionRule
 from handover.model.reconciliation import TableName
 from handover.model.registered import (
+    Cron,
     DayOf,
     RetentionClass,
     known_sources,
@@ -46,6 +49,17 @@ def registered_sources(settings: Settings) -> list[RegisteredSource]:
         except SourceInvalid as error:
             log.warning("source %s is left out: %s", name, error)
     return found
+
+
+def said_schedule(settings: Settings, dag_id: str, cron: str) -> str:
+    """Return the hours of a DAG that belongs to no source: those of its setting, else ``cron``."""
+    name = f"HANDOVER_SCHEDULE_{dag_id.upper()}"
+    said = settings.variables.get(name) or cron
+    try:
+        return TypeAdapter(Cron).validate_python(said)
+    except ValidationError as error:
+        what = error.errors()[0]["msg"]
+        raise ConfigurationMissing(f"{name}={said}: {what}", hint=f'write it as "{cron}" is') from None
 
 
 def day_there(settings: Settings, name: str, moment: datetime) -> date:
