@@ -98,7 +98,7 @@ def volumes_of_classes(context: Context, decisions: Decisions) -> list[VolumeOfC
     found = [
         volume
         for name, rows in wanted.items()
-        for volume in _volumes(ledger, name, rows, decisions[name], name in going)
+        for volume in volumes_of(ledger, name, rows, decisions[name], name in going)
     ]
     return sorted(found, key=lambda one: (one.archive.code, one.years, one.row_class))
 
@@ -137,9 +137,10 @@ def declared_ledger(context: Context) -> LedgerHandover:
     return ledger
 
 
-def _volumes(
+def volumes_of(
     ledger: LedgerHandover, name: str, rows: Mapping[str, int], decision: Decision, is_going: bool
 ) -> Iterator[VolumeOfClass]:
+    """Yield the volumes of a class, one for each archive; raises CaseInvalid for what is not declared."""
     by_archive: dict[str, dict[str, int]] = {}
     for table in rows:
         archive = next(
