@@ -34,6 +34,7 @@ from handover.stages.destruction_signing import (
     require_destruction_cleared,
 )
 from handover.stages.destruction_volumes import (
+    AGAIN,
     Decisions,
     VolumeOfClass,
     declared_ledger,
@@ -234,5 +235,5 @@ def _appraisal_number(context: Context) -> str:
             return document.number
     raise CaseInvalid(
         "accounting archives are to be destroyed, and no appraisal opinion with a number is on file (ACC-18)",
-        hint="register the appraisal (鉴定意见书) with its number under matter.documents; start a new run",
+        hint=f"register the appraisal (鉴定意见书) with its number under matter.documents; {AGAIN}",
     )
