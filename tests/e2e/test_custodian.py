@@ -47,7 +47,7 @@ from handover.stages import key_destruction
 from handover.stages.archive_terms import bag_of
 from handover.stages.context import Context
 from handover.stages.custody import SealedArchive, approve, ask_reading, custody, newest_archive, read, terms
-from handover.stages.destruction_signing import register
+from handover.stages.destruction_signing import of_terms, register
 from handover.stages.facts import legal_day
 from handover.stages.hold_epoch import raise_epoch
 from handover.stages.key_destruction import ask_destroying, destroy
@@ -397,7 +397,7 @@ def test_accounting_archives_go_by_a_destruction_list(context: Context) -> None:
         )
         acts = [appraisal(made, on=today), *(opinion(made, role, on=today) for role in OPINIONS)]
         for act in [Listed(list=made), *acts, *(precheck(made, one, on=today) for one in made.supervisors)]:
-            register(context, act)
+            register(of_terms(context), act)
         if edition == 1:
             with pytest.raises(NotReady, match=r"20 rows of s\.call in class traces: the list has 0"):
                 ended(context, TRACES)

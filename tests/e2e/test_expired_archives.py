@@ -165,7 +165,9 @@ def test_the_command(
         lines = [" ".join(line.split()) for line in capsys.readouterr().out.splitlines()]
         assert any("1 old loans 4 2015-01-02 two persons: `handover custodian test-transfer destroy 1`" in one
                    for one in lines)  # fmt: skip
-        assert any("traces 57 2026-01-01 accounting archives cannot be destroyed" in one for one in lines)
+        assert any("traces 57 2026-01-01 accounting archives cannot be destroyed" in one
+                   and "see `handover destruction list-terms test-transfer --run run-1`" in one
+                   for one in lines)  # fmt: skip
     assert main(["custodian", "due", "--on", "2015-01-01"]) == 0
     assert "old loans" not in capsys.readouterr().out
     assert main(["custodian", "another", "due"]) == 0

@@ -73,7 +73,9 @@ def list_due(options: Arguments) -> int:
     grid = Table("case", "run", "term", "class", "rows", "since", "before it goes", box=None)
     for one in due.terms:
         since = one.since.isoformat() if one.since else "no date"
-        before = one.lacking or f"two persons: `handover custodian {one.case} destroy {one.term}`"
+        before = f"two persons: `handover custodian {one.case} destroy {one.term}`"
+        if one.lacking:
+            before = f"{one.lacking}; see `handover destruction list-terms {one.case} --run {one.run}`"
         cells = (one.case, one.run, str(one.term), one.row_class, str(one.rows), since, before)
         grid.add_row(*map(escape, cells))
     show(grid)

@@ -29,6 +29,7 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     )
     look = add(group, "show", show_list, "Show how far the list is; 1 while it is not in the archives.")
     look.add_argument("--into", type=Path, metavar="FOLDER", help="write the list there, to print and sign")
+    terms = add(group, "list-terms", list_terms, "Make the list of an archive's terms whose day has come.")
     opinions, supervisors = get_args(OpinionRole), get_args(SupervisorRole)
     appraisal = add(group, "appraise", appraise_list, "Register the appraisal opinion (鉴定意见书).")
     appraisal.add_argument("--number", required=True, help="of the opinion, as the list names it")
@@ -59,7 +60,7 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
             "--file", required=True, type=Path, help="the scan, or the file signed electronically"
         )
         parser.add_argument("--sha256", help="refuse the file unless this is its SHA-256")
-    for parser in (look, appraisal, opinion, precheck, executed, supervised, archived):
+    for parser in (look, terms, appraisal, opinion, precheck, executed, supervised, archived):
         parser.add_argument("case")
         parser.add_argument("--run", required=True, help="`handover status CASE` lists the runs")
         if parser is not look:
@@ -92,6 +93,18 @@ def show_list(options: Arguments) -> int:
     faults = destruction_list_faults(context)
     print("\n".join(faults) or "nothing is open")
     return 1 if faults else 0
+
+
+def list_terms(options: Arguments) -> int:
+    """Make the list of terms, or find the one that says the same; print the run under which it is signed."""
+    from handover.stages.term_listing import make_list_of_terms
+
+    who, context = person(options), _open(options)
+    run, made = make_list_of_terms(context, who)
+    print(f"list {made.number}, edition {made.edition}, SHA-256 {made.sha256}")
+    print(f"{len(made.volumes)} volumes, {len(made.annex)} lines on the annex")
+    print(f"next: `handover destruction show {made.case} --run {run}`, and its other actions with that run")
+    return 0
 
 
 def _who(act: Act) -> str:

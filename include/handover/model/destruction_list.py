@@ -164,6 +164,11 @@ class DestructionList(Frozen):
         """Return the first day on which everything listed may go."""
         return max(volume.destroy_on for volume in self.volumes)
 
+    @property
+    def tables(self) -> list[tuple[str, str]]:
+        """Return every class and table that is listed, in order, each once."""
+        return sorted({(one.row_class, one.table) for volume in self.volumes for one in volume.contents})
+
     def rows_of(self, row_class: str, table: str) -> int:
         """Return how many rows of a class and table are listed."""
         listed = (one for volume in self.volumes for one in volume.contents)

@@ -34,6 +34,7 @@ from handover.stages.destruction_signing import (
     require_destruction_cleared,
 )
 from handover.stages.destruction_volumes import (
+    AGAIN,
     Decisions,
     VolumeOfClass,
     declared_ledger,
@@ -86,20 +87,31 @@ def require_list_cleared(context: Context) -> None:
 
 def destruction_list_faults(context: Context) -> list[str]:
     """Return why the destruction of accounting archives is not complete; nothing where none is destroyed."""
-    if not context.entries("plan"):
-        return []
-    if not needs_list(context, class_decisions(context, legal_day())):
-        return []
     now = destruction_standing(context)
+    if context.entries("plan"):
+        if not needs_list(context, class_decisions(context, legal_day())):
+            return []
+    elif now.made is None:  # a list of archived terms has a run without a plan
+        return []
     return [f"destruction list: {line}" for line in (*now.faults, *(f"missing {m}" for m in now.missing))]
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where and how the rows of a list lie, and where those of its annex stay."""
+
+    format: str
+    system: str
+    kept_at: str
+
+
+@dataclass(frozen=True)
 class Compiling:
-    """What a list is made from, read once: the rows of the backup do not change from day to day."""
+    """What a list is made from, read once: neither a backup's rows nor an archive's change."""
 
     context: Context
     ledger: LedgerHandover
+    place: Place
     contents: Mapping[tuple[str, str], ListedRows]
 
     @classmethod
@@ -119,20 +131,30 @@ class Compiling:
                 require_years(context, source, volume, classes)
                 for label, some in parts.items():
                     contents[volume.row_class, label] = _listed(rows, some, volume.row_class, label)
-        return cls(context, declared_ledger(context), contents)
+        system = f"PostgreSQL, {context.case.source.connection}"
+        kept_at = f"原系统，限制处理 / system of record, restricted: {system}"
+        place = Place(format="PostgreSQL COPY text", system=system, kept_at=kept_at)
+        return cls(context, declared_ledger(context), place, contents)
 
     def made(self, decisions: Decisions, on: date, edition: int) -> DestructionList:
         """Return the list as of a day, that of the decisions."""
-        context = self.context
-        every = volumes_of_classes(context, decisions)
-        listed = [one for one in every if one.is_listed]
-        if not listed:
+        every = volumes_of_classes(self.context, decisions)
+        if not any(one.is_listed for one in every):
             raise NotReady(
                 "everything that was to stand on the destruction list belongs to open matters (ACC-19)",
                 hint="give these classes source: restrict, and start a new run",
             )
+        by = str(self.context.last(REQUESTED, "inventory").body["by"])
+        return self.listing(every, on, number=self.ledger.number, edition=edition, requested_by=by)
+
+    def listing(
+        self, every: Sequence[VolumeOfClass], on: date, *, number: str, edition: int, requested_by: str
+    ) -> DestructionList:
+        """Return the list of some volumes, held ones on its annex."""
+        context = self.context
+        listed = [one for one in every if one.is_listed]
         return DestructionList(
-            number=self.ledger.number,
+            number=number,
             edition=edition,
             case=context.case.case,
             run=context.run,
@@ -141,7 +163,7 @@ class Compiling:
             uscc=None,
             compiled_on=on,
             compiled_by=COMPILED_BY,
-            requested_by=str(context.last(REQUESTED, "inventory").body["by"]),
+            requested_by=requested_by,
             appraisal=_appraisal_number(context),
             volumes=tuple(self._volume(one, listed, on) for one in listed),
             annex=tuple(line for one in every if one.decision.open_holds for line in self._annex(one)),
@@ -165,8 +187,8 @@ class Compiling:
             destroy_on=on,
             kind="electronic",
             medium=self.ledger.medium,
-            format="PostgreSQL COPY text",
-            system=self._system,
+            format=self.place.format,
+            system=self.place.system,
             contents=tuple(self.contents[one.row_class, table] for table in one.rows),
             holds=HoldCheck(on=on),
         )
@@ -182,14 +204,10 @@ class Compiling:
                 table=table,
                 rows=rows,
                 matter=", ".join(one.decision.open_holds),
-                kept_at=f"原系统，限制处理 / system of record, restricted: {self._system}",
+                kept_at=self.place.kept_at,
             )
             for table, rows in one.rows.items()
         ]
-
-    @property
-    def _system(self) -> str:
-        return f"PostgreSQL, {self.context.case.source.connection}"
 
 
 def _class(rows: ClassedRows, plan: TablePlan, name: str) -> tuple[Table, sql.Composable]:
@@ -217,5 +235,5 @@ def _appraisal_number(context: Context) -> str:
             return document.number
     raise CaseInvalid(
         "accounting archives are to be destroyed, and no appraisal opinion with a number is on file (ACC-18)",
-        hint="register the appraisal (鉴定意见书) with its number under matter.documents; start a new run",
+        hint=f"register the appraisal (鉴定意见书) with its number under matter.documents; {AGAIN}",
     )

@@ -31,11 +31,11 @@ from handover.model.destruction_acts import (
 from handover.model.destruction_list import DestructionList, HoldCheck
 from handover.model.destruction_standing import Standing
 from handover.postgres.erasing.request import ErasedTable
-from handover.stages.approval_standing import REQUESTED
 from handover.stages.class_decisions import class_decisions
 from handover.stages.context import Context
 from handover.stages.destruction_listing import STEP
 from handover.stages.destruction_signing import destruction_standing, register
+from handover.stages.ended_terms import ended_terms
 from handover.stages.erased import erased_tables
 from handover.stages.facts import legal_day
 from handover.stages.hold_epoch import ERASED, ERASING_PLANNED
@@ -89,8 +89,7 @@ def check_before(context: Context, who: Account, **said: object) -> Standing:
 
     Raises LedgerRefused for an account that asked for the run, or that has spoken for another supervisor.
     """
-    _list(context)
-    if who.folded == str(context.last(REQUESTED, "inventory").body["by"]).casefold():
+    if who.folded == _list(context).requested_by.casefold():
         raise LedgerRefused(
             f"account {who.name} asked for this run: nobody supervises what he asked for",
             hint="let the supervisor register the check with an account of his own",
@@ -124,16 +123,21 @@ def put_away(context: Context, who: Account, scan: Scan, **said: object) -> Stan
 
 
 def record_execution(context: Context, who: Account, executors: Sequence[str]) -> Standing:
-    """Register the destruction as the receipts of the erasing say it; raises NotReady before it is done."""
-    made, erased = _list(context), erased_tables(context)
+    """Register the destruction as its receipts say it; raises NotReady before it is done."""
+    made = _list(context)
+    receipts = _receipts_of_erasing(context, made) if made.run == context.run else ended_terms(context, made)
+    return _register(context, who, Execution, {"executors": tuple(executors), **receipts})
+
+
+def _receipts_of_erasing(context: Context, made: DestructionList) -> dict[str, object]:
+    erased = erased_tables(context)
     if not erased:
         raise NotReady("nothing was erased in this run yet", hint="run or clear the task erase")
     began, ended = context.entries(ERASING_PLANNED)[0], context.entries(ERASED)[-1]
     decisions = class_decisions(context, legal_day())
-    listed = {one.row_class for volume in made.volumes for one in volume.contents}
+    listed = {name for name, _ in made.tables}
     receipts = canonical(ended.body, LedgerRefused, "the receipts of the erasing")
-    said = {
-        "executors": tuple(executors),
+    return {
         "started": datetime.fromisoformat(began.at),
         "finished": datetime.fromisoformat(ended.at),
         "destroyed": _destroyed(context, made, erased),
@@ -142,16 +146,14 @@ def record_execution(context: Context, who: Account, executors: Sequence[str]) -
         ),
         "receipts_sha256": hashlib.sha256(receipts).hexdigest(),
     }
-    return _register(context, who, Execution, said)
 
 
 def _destroyed(
     context: Context, made: DestructionList, erased: Mapping[str, ErasedTable]
 ) -> tuple[Destroyed, ...]:
     """Return what became of everything listed; raises NotReady where the receipts cannot say it."""
-    listed = sorted({(one.row_class, one.table) for volume in made.volumes for one in volume.contents})
     found = []
-    for name, table in listed:
+    for name, table in made.tables:
         one, rows = erased.get(table), made.rows_of(name, table)
         if one is None or one.gone:
             raise NotReady(
@@ -188,12 +190,16 @@ def _register(context: Context, who: Account, model: type[Act], said: Mapping[st
     except ValidationError as problem:
         wrong = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg'].lower()}" for e in problem.errors())
         raise LedgerRefused(f"nothing was registered: {wrong}", hint="correct what is named") from None
-    kind = kind_of(act)
+    return register_as(context, who, act, made)
+
+
+def register_as(context: Context, who: Account, act: Act, list_sha256: str) -> Standing:
+    """Register an act on a list, after the account that registers it."""
     context.require_open()
     body = {
-        "act": kind,
+        "act": kind_of(act),
         "role": getattr(act, "role", ""),
-        "list_sha256": made,
+        "list_sha256": list_sha256,
         "act_sha256": act.sha256_of_json(),
     }
     context.record(BY_ACCOUNT, {**body, "by": who.name, "account_id": who.id})

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 
 from handover.classify.find import find
@@ -21,7 +22,7 @@ from handover.model.destruction_list import OPINIONS, SUPERVISORS
 from handover.model.destruction_standing import Recorded, Standing
 from handover.model.matter import Document
 from handover.stages.approvals import PRIVATE
-from handover.stages.context import Context
+from handover.stages.context import Context, run_name
 from handover.stages.facts import LEGAL_TIME, legal_day
 
 SIGNATURES_NAME = "destruction-signatures.json"
@@ -30,6 +31,19 @@ SIGNATURES_NAME = "destruction-signatures.json"
 def destruction_standing(context: Context) -> Standing:
     """Return how far this run's destruction list has come."""
     return standing(_recorded(entry) for entry in context.entries(*ACTS))
+
+
+def of_terms(context: Context) -> Context:
+    """Return the run of the list of this run's archived terms: its own list is of what goes at the source.
+
+    A list that was executed stays; what becomes due later stands on the next.
+    """
+    number = 1
+    while True:
+        listing = replace(context, run=run_name(f"{context.run}-terms-{number}"))
+        if not destruction_standing(listing).reached("executed"):
+            return listing
+        number += 1
 
 
 def _recorded(entry: Entry) -> Recorded:

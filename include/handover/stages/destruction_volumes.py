@@ -25,6 +25,7 @@ from handover.stages.context import Context
 
 LIST_BEFORE = "destruction_list"
 FREE = ("may_erase", "must_erase")
+AGAIN = "start a new run, or list an archive's terms again"
 Decisions = Mapping[str, Decision]
 
 
@@ -98,7 +99,7 @@ def volumes_of_classes(context: Context, decisions: Decisions) -> list[VolumeOfC
     found = [
         volume
         for name, rows in wanted.items()
-        for volume in _volumes(ledger, name, rows, decisions[name], name in going)
+        for volume in volumes_of(ledger, name, rows, decisions[name], name in going)
     ]
     return sorted(found, key=lambda one: (one.archive.code, one.years, one.row_class))
 
@@ -131,15 +132,16 @@ def declared_ledger(context: Context) -> LedgerHandover:
     if ledger is None:
         raise CaseInvalid(
             "accounting archives are to be destroyed, and the case declares none",
-            hint="declare number, medium and archives (name, code, rule, tables, years) under ledger, and "
-            "start a new run",
+            hint="declare number, medium and archives (name, code, rule, tables, years) under ledger; "
+            f"{AGAIN}",
         )
     return ledger
 
 
-def _volumes(
+def volumes_of(
     ledger: LedgerHandover, name: str, rows: Mapping[str, int], decision: Decision, is_going: bool
 ) -> Iterator[VolumeOfClass]:
+    """Yield the volumes of a class, one for each archive; raises CaseInvalid for what is not declared."""
     by_archive: dict[str, dict[str, int]] = {}
     for table in rows:
         archive = next(
@@ -148,7 +150,7 @@ def _volumes(
         if archive is None:
             raise CaseInvalid(
                 f"row class {name} is to be destroyed, and {table} is of no archive under ledger",
-                hint="name the table under tables of its archive, and start a new run",
+                hint=f"name the table under tables of its archive; {AGAIN}",
             )
         by_archive.setdefault(archive.code, {})[table] = rows[table]
     for archive in ledger.archives:
@@ -165,13 +167,13 @@ def _years(archive: Archive, name: str, decision: Decision) -> tuple[int, int]:
         raise CaseInvalid(
             f"row class {name}: matter.retention does not keep it by {archive.rule}, the rule of archive "
             f"{archive.code}, from a fiscal year",
-            hint=f"name {archive.rule} and triggers: {{fiscal_year: YEAR}} for the class, start a new run",
+            hint=f"name {archive.rule} and triggers: {{fiscal_year: YEAR}} for the class; {AGAIN}",
         )
     years = archive.years or (last, last)
     if years[1] > last:
         raise CaseInvalid(
             f"row class {name}: its period counts from {last}, archive {archive.code} reaches to {years[1]}",
-            hint="state the last fiscal year of the rows, and start a new run",
+            hint=f"state the last fiscal year of the rows; {AGAIN}",
         )
     return years
 

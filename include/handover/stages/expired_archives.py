@@ -97,7 +97,7 @@ def expired_terms(settings: Settings, on: date, wanted: Callable[[PastRun], bool
         if ARCHIVED not in one.entries or ABORTED in one.entries or not wanted(one):
             continue
         try:
-            terms += list(_due(_opened(settings, one), on))  # all of an archive, or none
+            terms += list(due_terms(_opened(settings, one), on))  # all of an archive, or none
         except HandoverError as problem:
             findings.append(Finding(one.case.case, one.run, problem.message))
     return Due(tuple(terms), tuple(findings))
@@ -108,13 +108,19 @@ def _opened(settings: Settings, one: PastRun) -> Context:
     return open_case(settings, load_case(settings.cases, one.case.case), one.run, lambda _: "")
 
 
-def _due(context: Context, on: date) -> Iterator[DueTerm]:
+def living_terms(context: Context) -> list[TermKeys]:
+    """Return the terms of a run's archive that have a key left."""
     keys = keys_of(context)
-    living = [
+    return [
         one
         for one in begun(context).terms.terms
         if KeyState.ACTIVE in (keys[one.identifying].state, keys[one.other].state)
     ]
+
+
+def due_terms(context: Context, on: date) -> Iterator[DueTerm]:
+    """Yield the terms of a run's archive whose day has come, and that nothing keeps on that day."""
+    living = living_terms(context)
     if not living:
         return
     archive = SealedArchive.of(context)

@@ -22,7 +22,7 @@ from handover.stages.archive_terms import secrets_of, told
 from handover.stages.class_decisions import class_decisions
 from handover.stages.context import Context
 from handover.stages.custody import SealedArchive, custody, wanted_as
-from handover.stages.destruction_signing import require_destruction_cleared
+from handover.stages.destruction_signing import of_terms, require_destruction_cleared
 from handover.stages.facts import legal_day
 from handover.stages.hold_epoch import held
 from handover.stages.holds import open_holds
@@ -161,7 +161,7 @@ def require_list(archive: SealedArchive, term: TermKeys, decision: Decision) -> 
         for part in archive.index.of_term(term.number)
         for label in [labels[part.table]]
     ]
-    require_destruction_cleared(archive.context, wanted, {})
+    require_destruction_cleared(of_terms(archive.context), wanted, {})
 
 
 def _keys(term: TermKeys, *, identifying_only: bool) -> Sequence[str]:
