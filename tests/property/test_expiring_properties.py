@@ -246,3 +246,18 @@ def test_a_rule_that_no_pack_has_is_named(session: Connection) -> None:
     rows = RetentionClass(name="rows", table=TABLE_NAME, rules=("R99",))
     with pytest.raises(PolicyInvalid, match="R99"):
         expired(packs(), rows, date(2026, 1, 1), "yes")
+
+
+@pytest.mark.parametrize(
+    ("on", "latest"),
+    [
+        (date(2025, 6, 30), date(2024, 12, 29)),  # kept through 30 June: seen on the 30th, from the 31st on
+        (date(2025, 7, 1), date(2024, 12, 31)),  # June has no 31st: of both days the six months are over
+        (date(2025, 7, 2), date(2025, 1, 1)),
+    ],
+)
+def test_six_months_at_the_end_of_a_month(on: date, latest: date) -> None:
+    """Device logs: kept for six months after the day, of use for six months from it (R16, R25)."""
+    rows = next(one for one in sample().retention if one.table.label == "lending.device_logs")
+    found = expired(packs(), rows, on, sample().aml_obliged)
+    assert min(one.latest for one in found.needed if isinstance(one.latest, date)) == latest
