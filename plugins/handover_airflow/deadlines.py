@@ -1,4 +1,7 @@
-"""Deadline alert of requests: a run that still works on one when its last day is over is told."""
+"""Deadline alert of requests: a run that still works on one when its last day is over is told.
+
+The plugin names it to every component, so nothing heavy is imported before it is needed.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +10,6 @@ from typing import Any
 
 from airflow.sdk import DeadlineAlert, SyncCallback
 from airflow.sdk.definitions.deadline import BaseDeadlineReference
-
-from handover.errors import HandoverError
-from handover_airflow.requesting import desk
 
 
 class RequestDue(BaseDeadlineReference):
@@ -24,7 +24,9 @@ class RequestDue(BaseDeadlineReference):
         from airflow.models import DagRun
         from sqlalchemy import select
 
+        from handover.errors import HandoverError
         from handover.stages.request_runs import over_at
+        from handover_airflow.requesting import desk
 
         conf = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
         try:
@@ -37,6 +39,7 @@ def note_overdue(context: dict[str, Any], **_: Any) -> None:
     """Write down that the request of a run is overdue; fails, so that it is seen, unless it was answered."""
     from handover.stages.request_runs import note_overdue as noted
     from handover_airflow.edge import without_values
+    from handover_airflow.requesting import desk
 
     request = str((context["dag_run"]["conf"] or {}).get("request", ""))
     without_values(lambda: noted(desk(), request))

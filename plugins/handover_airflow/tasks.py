@@ -18,7 +18,6 @@ from airflow.sdk import (
 from airflow.sdk.exceptions import AirflowSkipException
 
 from handover.settings import Settings
-from handover.stages.daily_cases import said_schedule
 from handover_airflow.approval import record_requester, signed_approval
 from handover_airflow.edge import connection_url, is_dry_run, known_cases, run_stage
 
@@ -49,6 +48,8 @@ def at_hours(cron: str, zone: str) -> CronTriggerTimetable:
 
 def by_schedule(dag_id: str, cron: str) -> CronTriggerTimetable:
     """Return when a DAG of no source begins: as a setting says, else as ``cron`` does."""
+    from handover.stages.daily_cases import said_schedule
+
     return at_hours(said_schedule(Settings.load(), dag_id, cron), ZONE)
 
 
