@@ -13,12 +13,14 @@ import pytest
 
 from handover.local.processes import Service
 
-# A leader with a child in a process group of its own, as Airflow's tasks are; both say that they run.
+# A leader with a child in a process group of its own, as Airflow's tasks are. The leader speaks for both, in
+# one writing: two that write to one file can end up within each other's words.
 FAMILY = """
-import os, sys, time
-if os.fork() == 0:
-    os.setpgid(0, 0)
-print("here", os.getpid(), flush=True)
+import os, time
+child = os.fork()
+if child:
+    os.setpgid(child, child)
+    os.write(1, f"{os.getpid()} {child}\\n".encode())
 time.sleep(600)
 """
 
@@ -34,15 +36,16 @@ def start(service: Service, script: str = FAMILY) -> None:
     service.start([sys.executable, "-c", script], os.environ)
 
 
-def family(service: Service) -> list[int]:
-    """The process ids that the service has printed, when there are two of them."""
+def family(service: Service) -> tuple[int, int]:
+    """The process ids of the leader and of its child, once the leader has printed them."""
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
-        words = service.log.read_text().split()
-        if len(words) == 4:
-            return [int(words[1]), int(words[3])]
+        said = service.log.read_text()
+        if said.endswith("\n"):
+            leader, child = said.split()
+            return int(leader), int(child)
         time.sleep(0.02)
-    raise TimeoutError("the service said nothing")
+    raise TimeoutError(f"the service said {said!r}")
 
 
 def alive(pid: int) -> bool:
@@ -72,7 +75,7 @@ def test_starting_and_stopping_twice_does_nothing(service: Service) -> None:
 
 def test_children_are_stopped_when_their_leader_is_gone(service: Service) -> None:
     start(service)
-    leader, child = sorted(family(service))
+    leader, child = family(service)
     os.kill(leader, 9)
     service.stop()
     assert not alive(child)
@@ -81,7 +84,7 @@ def test_children_are_stopped_when_their_leader_is_gone(service: Service) -> Non
 def test_children_of_a_dead_leader_are_stopped_with_its_successor(service: Service) -> None:
     """As a scheduler's tasks go on when it dies and another one is started."""
     start(service)
-    leader, child = sorted(family(service))
+    leader, child = family(service)
     os.kill(leader, 9)
     while service.is_running():
         time.sleep(0.02)
