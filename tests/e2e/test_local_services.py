@@ -64,3 +64,12 @@ def test_a_failing_start_names_the_log(cluster: Cluster, cluster_home: Path) -> 
         rival.start()
     assert str(rival.log) in failure.value.hint
     assert "could not create any TCP/IP sockets" in rival.log.read_text()
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_stopped(cluster: Cluster, cluster_home: Path) -> None:
+    programs = cluster_home / "broken-programs"
+    programs.mkdir(mode=0o755)
+    (programs / "pg_ctl").write_text("#!/bin/sh\necho 'no processes left' >&2; exit 1\n")
+    (programs / "pg_ctl").chmod(0o755)
+    with pytest.raises(ServiceFailed, match="could not be looked at: no processes left"):
+        Cluster(cluster.folder, cluster.port, programs).stop()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import shutil
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -20,6 +20,9 @@ from handover.local.server import Administered
 __all__ = ["Cluster", "binaries"]
 
 SUPERUSER = "postgres"
+
+# What `pg_ctl status` ends with: a server, or none, or no cluster in the folder; all else is a failure.
+_RUNS, _RUNS_NOT = 0, frozenset({3, 4})
 
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
@@ -126,12 +129,14 @@ class Cluster(Administered):
             self._run(["pg_ctl", "stop", "--pgdata", self.data, "--mode=fast"], "stopped")
 
     def is_running(self) -> bool:
-        return self.account.run([self.programs / "pg_ctl", "status", "--pgdata", self.data]).returncode == 0
+        """Whether a server has the folder, on whichever port."""
+        status = self._run(["pg_ctl", "status", "--pgdata", self.data], "looked at", _RUNS_NOT | {_RUNS})
+        return status == _RUNS
 
-    def _run(self, command: Sequence[str | Path], done: str) -> None:
+    def _run(self, command: Sequence[str | Path], done: str, expected: Set[int] = frozenset({0})) -> int:
         program, *arguments = command
         result = self.account.run([self.programs / program, *arguments])
-        if result.returncode:
+        if result.returncode not in expected:
             raise ServiceFailed(
                 f"PostgreSQL cluster {self.folder.name} on port {self.port} could not be {done}:"
                 f" {(result.stderr or result.stdout).strip()}",
@@ -139,6 +144,7 @@ class Cluster(Administered):
                 cluster=self.folder.name,
                 log=str(self.log),
             )
+        return result.returncode
 
     def admin_url(self, database: str = "postgres") -> str:
         password = self._password_file.read_text().strip()
