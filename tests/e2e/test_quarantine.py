@@ -15,15 +15,18 @@ from handover.local.clusters import Cluster
 from handover.postgres.quarantining import Barred, bar, lift, policy_name
 from handover.postgres.session import connect
 from handover.stages.abort import abort_run
+from handover.stages.completeness import missing_steps
 from handover.stages.context import Context
 from handover.stages.inventory import current_schema_digest
 from handover.stages.late_changes import late_faults, recheck_objects
 from handover.stages.quarantine import (
+    is_restricted,
     lift_quarantine,
     not_quarantined,
     quarantine,
     quarantine_over,
     require_quarantine_over,
+    restriction_faults,
 )
 
 SOURCE = """
@@ -74,9 +77,10 @@ def company(runner: Runner, cluster: Cluster, second_cluster: Cluster) -> Runner
 def waiting(company: Runner, more: dict[str, Any] | None = None, **disposal: Any) -> Context:
     """A run with a sealed backup of a deregistration."""
     context = company.open(
-        kind="deregistration", target=None, transaction="deregistration", classes=CLASSES,
+        kind="deregistration", target=None, transaction="deregistration",
         source={"connection": "src", "schemas": ["s"], "large_objects": False},
-        disposal={"custodian": KEEPER, "quarantine_days": 30, **disposal}, **more or {},
+        disposal={"custodian": KEEPER, "quarantine_days": 30, **disposal},
+        **{"classes": CLASSES, **(more or {})},
     )  # fmt: skip
     backed_up(context)
     return context
@@ -182,6 +186,35 @@ def test_without_waiting_it_is_over_at_once_unless_somebody_lifted_it(company: R
 
 
 NAME = policy_name("case test-transfer, run run-1")
+
+
+def test_what_stays_restricted_is_out_of_reach_beyond_the_end_of_the_run(company: Runner) -> None:
+    staying = [{**one, "source": one.get("source", "restrict")} for one in CLASSES]
+    context = waiting(company, {"classes": staying})
+    url, before = context.source, catalog(context.source)
+    assert "s.kept is not restricted at the source" in missing_steps(context)
+    quarantine(context)
+    nothing = LEFT | {"s.person": 0, "s.kept": 0}
+    assert (seen(url, READER), seen(url, KEEPER)) == (nothing, ALL)
+    (entry,) = [e.body for e in context.entries("quarantined")]
+    assert entry["restricted"] == [
+        {"table": "s.kept", "rows": 1, "of": 1},
+        {"table": "s.person", "rows": 5, "of": 10},
+    ]
+    assert is_restricted(context, "s.kept")
+    assert not is_restricted(context, "s.owned")
+    assert lift_quarantine(context) == ["source: quarantine"], "as closing does"
+    assert seen(url, READER) == ALL | {"s.person": 5, "s.kept": 0}, "the five that were to go are seen again"
+    assert restriction_faults(context) == []
+    run_sql(url, f"DROP POLICY {policy_name(RESTRICTING)} ON s.kept")
+    assert restriction_faults(context) == ["s.kept is not restricted at the source"]
+    assert "s.kept is not restricted at the source" in missing_steps(context)
+    quarantine(context)
+    abort_run(context)
+    assert catalog(url) == before
+
+
+RESTRICTING = "case test-transfer, run run-1, restricted"
 
 
 def test_two_quarantines_of_one_table_end_one_after_the_other(company: Runner) -> None:

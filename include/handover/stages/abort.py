@@ -16,7 +16,7 @@ from handover.stages.context import Context
 from handover.stages.disposal import is_open
 from handover.stages.freezing import lift_freeze
 from handover.stages.migrate import STEP
-from handover.stages.quarantine import lift_quarantine
+from handover.stages.quarantine import lift_quarantine, lift_restriction
 from handover.stages.restore_test import drop_database, scratch_name
 from handover.vault.roots import Purpose
 
@@ -35,7 +35,8 @@ def abort_run(context: Context) -> list[str]:
             "is left of them",
             hint=f"go on with it (`handover resume {context.case.case}`); only a restore brings rows back",
         )
-    removed = lift_freeze(context) + lift_quarantine(context)  # first: somebody may be waiting to work there
+    # First: somebody may be waiting to work there.
+    removed = lift_freeze(context) + lift_quarantine(context) + lift_restriction(context)
     drop_database(context, scratch_name(context))
     if context.target:
         with closing(connect(context.target)) as target:

@@ -24,6 +24,7 @@ from handover.stages.destruction_signing import destruction_standing
 from handover.stages.destruction_volumes import LIST_BEFORE, is_destroyed
 from handover.stages.erased import erased_tables
 from handover.stages.mask_here import SUMMARY
+from handover.stages.quarantine import is_restricted
 
 Planned = tuple[str, ClassRows]
 _STAYED = Text(
@@ -42,7 +43,15 @@ _ARCHIVED = Text(
     zh="加密归档，限制处理，到期销毁密钥",
     en="encrypted archive, restricted; its keys are destroyed when their date has come",
 )
-_RESTRICTED = Text(zh="留在原库，限制处理", en="at the source, restricted")
+_RESTRICTED = Text(
+    zh="留在原库，限制处理（行级安全策略，仅保管人角色可见；超级用户和表所有者除外）",
+    en="at the source, restricted (by row security: only the custodian's role sees them, beside superusers "
+    "and the tables' owners)",
+)
+_IN_REACH = Text(
+    zh="留在原库，本次未采取限制措施",
+    en="at the source; this run put no restriction on them",
+)
 _KEPT = Text(zh="留在原库，继续使用", en="at the source, in use")
 
 
@@ -165,21 +174,31 @@ class Counts:
 
     def retained(self) -> Iterator[Retained]:
         """Yield what stays by law, or because nobody has said that it may go."""
-        rows: dict[str, tuple[ClassRows, int]] = {}
-        for _, one in self._planned:
+        staying: dict[str, list[Planned]] = {}
+        for table, one in self._planned:
             if (one.target == "archive" or one.source not in GOING) and one.rows:
-                rows[one.name] = (one, rows.get(one.name, (one, 0))[1] + one.rows)
-        for name, (one, count) in rows.items():
+                staying.setdefault(one.name, []).append((table, one))
+        for name, planned in staying.items():
             decision = self._decisions[name]
-            where = _ARCHIVED if one.target == "archive" else _KEPT if one.source == "keep" else _RESTRICTED
             rules = ", ".join(dict.fromkeys(applied.rule for applied in decision.rules))
             yield Retained(
                 row_class=name,
                 rule=rules or "–",
-                rows=count,
+                rows=sum(one.rows for _, one in planned),
                 until=None if decision.open_holds else decision.kept_through,
-                where=where,
+                where=self._where(planned),
             )
+
+    def _where(self, planned: Sequence[Planned]) -> Text:
+        """Return every place where rows of a class are now: an archived row may be at the source as well."""
+        treatment = planned[0][1]
+        places = [_ARCHIVED] if treatment.target == "archive" else []
+        if treatment.source == "keep":
+            places.append(_KEPT)
+        elif treatment.source == "restrict":
+            locked = all(is_restricted(self.context, table) for table, _ in planned)
+            places.append(_RESTRICTED if locked else _IN_REACH)
+        return Text(zh="；".join(one.zh for one in places), en="; ".join(one.en for one in places))
 
     @cached_property
     def _decisions(self) -> dict[str, Decision]:

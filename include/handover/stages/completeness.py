@@ -18,6 +18,7 @@ from handover.stages.handover_signing import list_faults
 from handover.stages.joins import join_faults
 from handover.stages.late_changes import late_faults
 from handover.stages.mask_here import mask_here_faults
+from handover.stages.quarantine import restriction_faults
 from handover.stages.reidentification import reidentification_faults
 from handover.stages.requests import request_faults
 from handover.stages.tally import reconciliation_faults
@@ -69,6 +70,7 @@ def _disposed(context: Context) -> list[str]:
     """Return what is wrong with rows that were to go from the source."""
     return [
         *destruction_list_faults(context),
+        *restriction_faults(context),
         *mask_here_faults(context),
         *erase_faults(context),
         *certificate_faults(context),
