@@ -13,15 +13,19 @@ from typing import Any
 import pytest
 import yaml
 
+from fixtures.contents import run_sql
 from fixtures.disposed import say
 from fixtures.runs import Runner, backed_up, rechecked
 from handover.errors import GateBlocked, NotReady
 from handover.model.case import load_case
+from handover.model.destruction_certificate import certify
+from handover.postgres.quarantining import policy_name
 from handover.sample.company import generate
 from handover.settings import REPOSITORY
 from handover.stages.approvals import record_requester
 from handover.stages.archive_proof import archive_faults, verify_archive
 from handover.stages.archiving import archive_lane, prepare_archive, seal_archive
+from handover.stages.certificate_facts import certificate_facts
 from handover.stages.class_decisions import class_decisions, planned_classes
 from handover.stages.clean_residue import clean_residue
 from handover.stages.completeness import missing_steps
@@ -229,6 +233,24 @@ def test_the_run_until_everything_is_proven(ended: Runner) -> None:
     prove(context, {"sample_source": ended.urls["src"]}.__getitem__)
     write_tombstones(context)
     assert missing_steps(context) == []
+    where_everything_is_now(context)
+
+
+def where_everything_is_now(context: Context) -> None:
+    """The certificate says of each class that stays where it lies, and that the source still has it."""
+    said = {one.row_class: one.where for one in certify(certificate_facts(context)).retained}
+    assert said.keys() == KEPT_FROM.keys()
+    in_use = said.pop("产品与设置 / products and settings")
+    assert "加密归档" in in_use.zh
+    assert in_use.en.endswith("; at the source, in use")
+    for place in said.values():
+        assert "encrypted archive" in place.en
+        assert "at the source, restricted (by row security: only the custodian's role" in place.en
+    [entry] = context.entries("quarantined")
+    one = entry.body["restricted"][0]
+    locked = policy_name(f"case deregistration, run {context.run}, restricted")
+    run_sql(context.source, f"DROP POLICY {locked} ON {one['table']}")
+    assert missing_steps(context) == [f"{one['table']} is not restricted at the source"]
 
 
 def test_every_store_has_its_paper() -> None:
