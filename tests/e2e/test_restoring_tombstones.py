@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import psycopg
@@ -11,20 +12,35 @@ import pytest
 
 from fixtures.archived import apart
 from fixtures.contents import run_sql
-from fixtures.disposed import Disposing, fill
+from fixtures.disposed import Disposing, fill, opened
 from fixtures.erased import DISPOSAL, STORES, gone, proven
+from fixtures.holding import at
 from fixtures.runs import Runner, backed_up
 from fixtures.settled import GONE, open_settled
 from handover.cli import main
-from handover.errors import KeyUnavailable, LedgerRefused, VerificationFailed
+from handover.crashpoints import CrashPoint
+from handover.errors import GateBlocked, KeyUnavailable, LedgerRefused, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.approval import Account
+from handover.postgres.erasing import batches, engine, pace
+from handover.postgres.erasing.request import Erased
+from handover.stages import erase_here as erase_stage
 from handover.stages import restore_override
 from handover.stages.abort import abort_run
 from handover.stages.backup_index import find_index
 from handover.stages.context import Context
+from handover.stages.erase_here import erase_here
 from handover.stages.erasures import same_database, spent
 from handover.stages.freezing import lift_freeze
+from handover.stages.holding import (
+    Laid,
+    Matter,
+    hold_subject,
+    hold_table,
+    open_holder,
+    release,
+    request_release,
+)
 from handover.stages.loading import Destination
 from handover.stages.restore import STEP, Restored, restore, restore_again
 from handover.stages.restore_test import restore_test
@@ -228,6 +244,85 @@ def tombstones_live_as_long_as_the_backup(erasing: Context, old: Context) -> Non
     assert spent(erasing) == [], "January's backup lives; the later one does not hold the rows"
     abort_run(old)
     assert [one.name for one in spent(erasing)] == [erasing.backup_name]
+
+
+WHY = Matter("litigation", "a claim is before the court", "sample court")
+OF_A_PERSON = {"s.person": "id", **dict.fromkeys(("s.loan", "s.consent", "s.visit", "s.call"), "person_id")}
+
+
+def persons(url: str) -> list[int]:
+    """Which persons there are."""
+    with psycopg.connect(url) as connection:
+        return [int(n) for (n,) in connection.execute("SELECT id FROM s.person ORDER BY 1").fetchall()]
+
+
+def of_person(url: str, number: int) -> dict[str, int]:
+    """How many rows of each table are a person's."""
+    with psycopg.connect(url) as connection:
+        rows = {
+            table: connection.execute(f"SELECT count(*) FROM {table} WHERE {column} = {number}").fetchone()
+            for table, column in OF_A_PERSON.items()
+        }
+    return {table: int(row[0]) for table, row in rows.items() if row and row[0]}
+
+
+def test_what_a_hold_keeps_from_an_open_run_stays(
+    company: Disposing, target_database: Callable[..., str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hold comes when one person is gone: the next ones may be, the held one is not."""
+    monkeypatch.setattr(batches, "SUBJECTS_OF_A_NUMBER", 1)
+    monkeypatch.setattr(pace, "FIRST_WIDTH", 1)
+    old = january(company)
+    erasing = open_settled(company, stores=STORES, disposal=DISPOSAL)
+    opened(erasing)
+    there = open_holder(company.settings(), "test-transfer", company.urls.__getitem__)
+    with monkeypatch.context() as patching:
+        stopped_before_the_first_batch(erasing, there, patching)
+    before = target_database("before")
+    done = again(old, before).again
+    assert (done.runs, done.tables) == ((), ()), "nothing can have gone"
+    assert persons(before) == persons(erasing.source) == list(range(1, 11))
+    adding = Thread(target=lambda: hold_subject(there, FIRST, "13800138005", None, WHY))
+
+    def begin() -> None:
+        adding.start()
+        adding.join(0.3)
+        assert adding.is_alive(), "it did not wait for the batch"
+
+    with at(CrashPoint.ERASED_UNCOMMITTED, begin), pytest.raises(GateBlocked):
+        erase_here(erasing)
+    adding.join()
+    assert persons(erasing.source) == [2, 3, 4, 5, 6, 7, 8, 9, 10]
+    held = of_person(erasing.source, 5)
+    assert held.keys() == OF_A_PERSON.keys()
+    march = target_database("march")
+    done = again(old, march).again
+    assert done.open_runs == ("test-transfer/run-1",)
+    assert persons(march) == [5, 6, 7, 8, 9, 10], "who is not held may be gone"
+    assert of_person(march, 5) == held
+    assert {one.table: one.held for one in done.tables} == held
+    newer, april = january(company, case="later"), target_database("april")
+    assert again(newer, april).again.runs == (), "since it was read nothing can have gone"
+    assert persons(april) == persons(erasing.source)
+    run_sql(company.urls["src"], "ALTER TABLE s.loan ADD COLUMN note text")
+    hold_table(there, FIRST, "s.loan", WHY, "note IS NOT NULL")
+    with pytest.raises(VerificationFailed, match="nobody can say which of its rows are held"):
+        again(old, target_database("untold"))
+
+
+def stopped_before_the_first_batch(erasing: Context, there: Context, patching: pytest.MonkeyPatch) -> None:
+    """Let a hold come when it is written down how rows go; it is released again."""
+    held: list[Laid] = []
+
+    def erase(*asked: Any) -> Erased:
+        held.append(hold_subject(there, FIRST, "13800138004", None, WHY))
+        return engine.erase(*asked)
+
+    patching.setattr(erase_stage, "erase", erase)
+    with pytest.raises(GateBlocked):
+        erase_here(erasing)
+    assert erasing.entries("erasing-planned")
+    release(there, SECOND, request_release(there, FIRST, held[0].id, "the court has decided"))
 
 
 def test_a_row_that_nobody_owns(

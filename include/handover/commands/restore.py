@@ -94,12 +94,16 @@ def _lines(done: Restored) -> Iterator[str]:
         yield f"erased rows are back, as two persons decided: those of {', '.join(again.runs) or 'no run'}"
         return
     for one in again.tables:
-        yield f"{one.table}: {one.erased} rows erased again, {one.along} along with them, {one.needed} needed"
+        held = f", {one.held} kept by legal holds" if one.held else ""
+        line = (
+            f"{one.table}: {one.erased} rows erased again, {one.along} along with them, {one.needed} needed"
+        )
+        yield line + held
     yield from (f"{line}; the reference was emptied" for line in again.severed)
     for name in again.masked_runs:
         yield f"run {name} has pseudonymised rows since: in this database they have their identities again"
     for name in again.open_runs:
-        yield f"run {name} has not finished erasing: what it lets go was erased here"
+        yield f"run {name} has not finished erasing: what it lets go was erased here, unless held"
 
 
 def ask(options: Arguments) -> int:

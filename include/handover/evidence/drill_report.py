@@ -38,9 +38,10 @@ def _again(again: Mapping[str, Any]) -> Iterator[str]:
     if not again["runs"]:
         yield "备份之后没有删除记录。 / Nothing was erased since the backup."
         return
-    heads = ("表 / table", "已删除者 / erased", "随附 / along", "保留 / needed")
+    heads = ("表 / table", "已删除者 / erased", "随附 / along", "保留 / needed", "留置 / held")
     rows = [
-        (t["table"], *(f"{t[name]:,}" for name in ("erased", "along", "needed"))) for t in again["tables"]
+        (t["table"], *(f"{t[name]:,}" for name in ("erased", "along", "needed", "held")))
+        for t in again["tables"]
     ]
     yield table(heads, rows)
     yield ""

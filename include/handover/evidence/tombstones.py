@@ -6,7 +6,8 @@ row whether it was erased. They go when no backup is left that could bring the r
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 
 from handover.evidence.connection import session
 
@@ -21,6 +22,17 @@ SELECT token FROM public.tombstone WHERE case_id = %s AND run = %s AND label = %
 AND token = ANY(%s::bytea[])
 """
 _DELETE = "DELETE FROM public.tombstone WHERE case_id = %s AND run = %s"
+# Keeps these locks apart from others in the ledger's database.
+_LOCK_CLASS = 0x701B
+_ALONE = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
+
+
+@contextmanager
+def writing_alone(url: str, case: str, run: str) -> Iterator[None]:
+    """Keep others from adding or taking back tombstones of a run; raises Busy when somebody takes long."""
+    with session(url) as connection, connection.transaction():
+        connection.execute(_ALONE.encode(), [_LOCK_CLASS, f"{case}/{run}"])
+        yield
 
 
 def add_tombstones(url: str, case: str, run: str, label: str, tokens: Sequence[bytes]) -> None:

@@ -4,18 +4,22 @@ Until then they are there for whoever may connect: the ledger has `restore-begun
 audit names it. Nobody but the restore should have access before it has ended.
 
 Tombstones of every run over the same database count, whatever its case. Of a run that has not come to write
-them they are written now, from its own backup: rows that it may have erased do not come back either.
+them they are written now, from its own backup: rows that it may have erased do not come back either. But for
+those that a legal hold keeps from it: the hold may be why they did not go.
 """
 
 from __future__ import annotations
 
 import json
+from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 
 from psycopg import sql
 
 from handover.codec.rows import fields
 from handover.errors import VerificationFailed
+from handover.evidence.tombstones import writing_alone
 from handover.model.backup import BackupIndex
 from handover.model.base import Frozen
 from handover.model.datamap import DataMap, load_datamap, map_path
@@ -25,26 +29,29 @@ from handover.postgres.ordering import rows_of
 from handover.postgres.receipts import once, receipts
 from handover.postgres.references import Graph, Reference
 from handover.postgres.referring import read_graph
-from handover.postgres.removing import Removing, forget
+from handover.postgres.removing import Removed, Removing, forget
 from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.context import Context
-from handover.stages.erasures import PastRun, erasures_since, pseudonymised_since
+from handover.stages.erasures import PastRun, as_it_is_now, erasures_since, pseudonymised_since
+from handover.stages.held_again import Held, held_in
 from handover.stages.scoping import EVERYTHING
 from handover.stages.tombstones import AT_ONCE, WRITTEN, known, remember
 
 UNIT = "tombstones"
-# A row's place: the table, or partition, it is in, and where there.
-Place = tuple[str, str]
 Named = tuple[tuple[str, tuple[str, ...]], ...]
 
 
 class AgainTable(Frozen):
-    """Rows of a table: that have tombstones, that went along with their owners, that stay because needed."""
+    """Rows of a table: that have tombstones, that went along with their owners, that stay because needed.
+
+    ``held``: rows beside these that a run which is open was to erase, and that legal holds keep from it.
+    """
 
     table: str
     erased: int
     along: int
     needed: int
+    held: int = 0
 
 
 class Again(Frozen):
@@ -105,19 +112,22 @@ def _open(past: list[PastRun]) -> tuple[str, ...]:
 def _erase(context: Context, connection: Connection, reader: Connection, step: str) -> Again:
     with database_errors("reading what was restored"):
         graph = read_graph(connection, context.case.source.schemas, context.case.scope or EVERYTHING)
-    past = list(erasures_since(context))
-    wanted = [(one.context(context), *table) for one in past for table in _named(context, one, connection)]
+    named = [_named(context, one, connection) for one in erasures_since(context)]
+    past = [one for one, _ in named]
+    held = Counter[str]()
     with database_errors("erasing again what was erased"), connection.transaction():
         removing = Removing(connection, graph)
-        for erasing, label, columns in wanted:
-            _mark(removing, graph, reader, erasing, label, columns)
+        for one, tables in named:
+            erasing = one.context(context)
+            marking = _Marking(
+                removing, graph, reader, erasing, held_in(erasing, reader, is_open=one.is_open)
+            )
+            for label, columns in tables:
+                held[label] += marking.mark(label, columns)
         maps = _maps(context, past)
         found, severed = removing.remove(_owned(graph, maps), _persons(graph, maps))
         again = Again(
-            tables=tuple(
-                AgainTable(table=one.table, erased=one.marked, along=one.along, needed=one.needed)
-                for one in found
-            ),
+            tables=_told(found, held),
             runs=tuple(one.name for one in past),
             open_runs=_open(past),
             severed=tuple(severed),
@@ -129,49 +139,71 @@ def _erase(context: Context, connection: Connection, reader: Connection, step: s
     return again
 
 
-def _named(context: Context, one: PastRun, connection: Connection) -> Named:
-    """Return the tables a run erased from; of an open one the tombstones are written before."""
+def _told(found: list[Removed], held: Counter[str]) -> tuple[AgainTable, ...]:
+    removed = {one.table: one for one in found}
+    nothing = Removed("", 0, 0, 0)
+    return tuple(
+        AgainTable(table=label, erased=one.marked, along=one.along, needed=one.needed, held=held[label])
+        for label in sorted(removed.keys() | +held)
+        for one in [removed.get(label, nothing)]
+    )
+
+
+def _named(context: Context, one: PastRun, connection: Connection) -> tuple[PastRun, Named]:
+    """Return a run as it is now, and the tables it erased from; an open one gets its tombstones before."""
+    if one.is_open:
+        with writing_alone(context.ledger_url, one.case.case, one.run):
+            one = as_it_is_now(context, one)
+            if one.is_open:
+                return one, remember(one.context(context), connection, lambda rows: None).tables
     written = one.last(WRITTEN)
-    if written is None:
-        return remember(one.context(context), connection, lambda rows: None).tables
-    return tuple((str(t["table"]), tuple(t["columns"])) for t in written.body["tables"])
+    tables = written.body["tables"] if written else ()
+    return one, tuple((str(t["table"]), tuple(t["columns"])) for t in tables)
 
 
-def _mark(
-    removing: Removing,
-    graph: Graph,
-    reader: Connection,
-    erasing: Context,
-    label: str,
-    columns: tuple[str, ...],
-) -> None:
-    """Mark the rows of a table that a run erased; a table that the backup does not have has none."""
-    number = next((n for n, table in enumerate(graph.tables) if table.label == label), None)
-    if number is None:
-        return
-    table = graph.tables[number]
-    if missing := sorted({*columns} - {column.name for column in table.columns}):
-        raise VerificationFailed(
-            f"{label} has no column {missing[0]}, so nobody can say which of its rows were erased",
-            hint="two persons may decide to restore it with all rows: `handover keep-erased`",
-            table=label,
+@dataclass(frozen=True)
+class _Marking:
+    """Marks rows that a run erased, as ``reader`` finds them; ``held``: those that it may not have erased."""
+
+    removing: Removing
+    graph: Graph
+    reader: Connection
+    erasing: Context
+    held: Held
+
+    def mark(self, label: str, columns: tuple[str, ...]) -> int:
+        """Mark the rows of a table, of which one that the backup does not have has none; returns the held."""
+        number = next((n for n, table in enumerate(self.graph.tables) if table.label == label), None)
+        if number is None:
+            return 0
+        table = self.graph.tables[number]
+        if missing := sorted({*columns} - {column.name for column in table.columns}):
+            raise VerificationFailed(
+                f"{label} has no column {missing[0]}, so nobody can say which of its rows were erased",
+                hint="two persons may decide to restore it with all rows: `handover keep-erased`",
+                table=label,
+            )
+        names = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in ("tableoid", "ctid", *columns)]
+        query = sql.SQL("SELECT {}, {} FROM {} AS t").format(
+            self.held.condition(label), sql.SQL(", ").join(names), rows_of(table)
         )
-    names = [sql.SQL("t.{}").format(sql.Identifier(name)) for name in ("tableoid", "ctid", *columns)]
-    query = sql.SQL("SELECT {} FROM {} AS t").format(sql.SQL(", ").join(names), rows_of(table))
-    batch: list[list[bytes | None]] = []
-    with database_errors(f"looking for erased rows in {label}"):
-        for row in read_rows(reader, query, "text"):
-            batch.append(fields(bytes(row), "text"))
-            if len(batch) == AT_ONCE:
-                removing.mark(number, _erased(erasing, label, batch))
-                batch = []
-    removing.mark(number, _erased(erasing, label, batch))
+        held, batch = 0, list[list[bytes | None]]()
+        with database_errors(f"looking for erased rows in {label}"):
+            for row in read_rows(self.reader, query, "text"):
+                batch.append(fields(bytes(row), "text"))
+                if len(batch) == AT_ONCE:
+                    held += self._batch(number, batch)
+                    batch = []
+        return held + self._batch(number, batch)
 
-
-def _erased(erasing: Context, label: str, rows: list[list[bytes | None]]) -> list[Place]:
-    erasing.honour_stop()
-    gone = known(erasing, label, [row[2:] for row in rows])
-    return [(_text(row[0]), _text(row[1])) for row, was in zip(rows, gone, strict=True) if was]
+    def _batch(self, number: int, rows: list[list[bytes | None]]) -> int:
+        """Mark those of some rows that were erased, each with whether it is held; returns how many are."""
+        self.erasing.honour_stop()
+        gone = known(self.erasing, self.graph.tables[number].label, [row[3:] for row in rows])
+        erased = [row for row, was in zip(rows, gone, strict=True) if was]
+        places = [(_text(row[1]), _text(row[2])) for row in erased if row[0] != b"t"]
+        self.removing.mark(number, places)
+        return len(erased) - len(places)
 
 
 def _text(field: bytes | None) -> str:

@@ -1,7 +1,8 @@
 """Erasures of one database by runs of any case: what a restore of an older backup has to do again.
 
 Runs belong to one database when they read it by the same connection, or when it said that it is the same. An
-erasure is open while rows may have gone and their tombstones are not written.
+erasure is open while rows may have gone and their tombstones are not written. Before each time that rows
+begin to go the law is asked, in an entry of its own: where it let none go, none went.
 """
 
 from __future__ import annotations
@@ -17,8 +18,8 @@ from handover.model.case import Case
 from handover.model.disposition import SourceTreatment
 from handover.model.plan import Plan
 from handover.stages.context import Context
-from handover.stages.disposal import OPENED
-from handover.stages.hold_epoch import ERASED
+from handover.stages.disposal import HEARD, OPENED
+from handover.stages.hold_epoch import ERASED, ERASING_PLANNED
 from handover.stages.past_runs import case_of
 from handover.stages.tombstones import DESTROYED, WRITTEN
 from handover.vault.keyring import Keyring, KeyState
@@ -26,7 +27,10 @@ from handover.vault.roots import Purpose
 
 EXPORTED, SEALED, ENDED, ABORTED = "snapshot-exported", "backup-sealed", "backup-ended", "run-aborted"
 ARCHIVED = "archive-sealed"
-KINDS = ("run-opened", "plan", EXPORTED, SEALED, ENDED, ABORTED, OPENED, ERASED, WRITTEN, DESTROYED, ARCHIVED)
+# What an entry of the law says is in the way of rows that are to go.
+_IN_THE_WAY = ("hindered", "kept", "held")
+TAKING = (OPENED, HEARD, ERASING_PLANNED, ERASED, WRITTEN, DESTROYED)
+KINDS = ("run-opened", "plan", EXPORTED, SEALED, ENDED, ABORTED, *TAKING, ARCHIVED)
 
 
 @dataclass(frozen=True)
@@ -50,12 +54,12 @@ class PastRun:
     @property
     def erases(self) -> bool:
         """Say whether rows may have gone by it."""
-        return self._lets_go("erase")
+        return self._lets_go("erase") and (WRITTEN in self.entries or bool(self._allowed(ERASING_PLANNED)))
 
     @property
     def pseudonymises(self) -> bool:
         """Say whether rows may have lost their identities by it."""
-        return self._lets_go("pseudonymise")
+        return self._lets_go("pseudonymise") and bool(self._allowed(OPENED))
 
     def _lets_go(self, how: SourceTreatment) -> bool:
         made = self.last("plan")
@@ -64,16 +68,36 @@ class PastRun:
         scope = Plan.model_validate(made.body["plan"]).scope
         return any(c.rows and c.source == how for t in (scope.tables if scope else ()) for c in t.classes)
 
+    def _allowed(self, since: str) -> list[Entry]:
+        """Return the entries by which the law let rows go, after the first one of a kind."""
+        begun = next((e.seq for e in self.entries.get(since, ())), None)
+        return [
+            e
+            for e in self.entries.get(HEARD, ())
+            if begun is not None and e.seq > begun and not any(e.body[name] for name in _IN_THE_WAY)
+        ]
+
     @property
     def is_open(self) -> bool:
         """Say whether rows may have gone and nobody could tell which, but by its backup."""
-        return self.erases and WRITTEN not in self.entries
+        written = self.last(WRITTEN)
+        since = [*self._allowed(ERASING_PLANNED), *self.entries.get(ERASED, ())]
+        return self.erases and (written is None or any(e.seq > written.seq for e in since))
 
     @property
     def erased_at(self) -> str:
-        """Return the last moment at which rows went; later than all while it is open."""
-        ended = None if self.is_open else self.last(ERASED)
-        return ended.at if ended else "9"
+        """Return the last moment at which rows went; later than all while they may be going.
+
+        Once a hold has kept rows from going, every session that erases has to ask first: until the law lets
+        rows go again none went, and what a backup has that was read meanwhile is there by right.
+        """
+        last = self.last(ERASED)
+        if not self.is_open:
+            return last.at if last else "9"
+        let_go = max((e.seq for e in self._allowed(ERASING_PLANNED)), default=0)
+        kept = [e for e in self.entries.get(HEARD, ()) if e.seq > let_go and e.body["held"]]
+        ended = [e for e in self.entries.get(ERASED, ()) if e.seq > let_go]
+        return min((e.at for e in (*kept, *ended)), default="9")
 
     @property
     def read_at(self) -> str:
@@ -106,6 +130,14 @@ class PastRun:
     def context(self, like: Context) -> Context:
         """Return this run's context, with the ledger, vault and keyring of another one."""
         return replace(like, case=self.case, run=self.run)
+
+
+def as_it_is_now(context: Context, one: PastRun) -> PastRun:
+    """Return a run as the ledger has it by now."""
+    entries: dict[str, list[Entry]] = {}
+    for entry in context.ledger.entries(one.case.case, run=one.run, kinds=KINDS):
+        entries.setdefault(entry.kind, []).append(entry)
+    return replace(one, entries=entries)
 
 
 def past_runs(ledger: Ledger) -> list[PastRun]:
@@ -204,7 +236,7 @@ def _require_whole(context: Context, one: PastRun) -> None:
             hint="two persons may decide to restore it with all rows: `handover keep-erased`",
         )
     count = count_tombstones(context.ledger_url, one.case.case, one.run)
-    if written and count != written.body["tombstones"]:
+    if written and not one.is_open and count != written.body["tombstones"]:
         raise LedgerRefused(
             f"{name} left {written.body['tombstones']} tombstones, {count} are there",
             hint="bring the ledger's database back from a copy; nothing is restored without them",

@@ -20,12 +20,15 @@ from handover.evidence.tombstones import (
     count_tombstones,
     delete_tombstones,
     find_tombstones,
+    writing_alone,
 )
 from handover.model.plan import TablePlan
 from handover.postgres.session import Connection, connect
 from handover.stages.backup_index import read_index
 from handover.stages.classed_rows import ERASED_ONLY, ClassedRows
 from handover.stages.context import Context
+from handover.stages.disposal import HEARD
+from handover.stages.hold_epoch import ERASED
 from handover.stages.proving import prove_faults
 from handover.vault.roots import Purpose
 
@@ -46,20 +49,23 @@ def write_tombstones(context: Context) -> int:
                 "what was erased is not proven to be gone:\n  " + "\n  ".join(faults),
                 hint="run or clear the task prove",
             )
-        with closing(connect(context.source)) as source:
+        with (
+            closing(connect(context.source)) as source,
+            writing_alone(context.ledger_url, context.case.case, context.run),
+        ):
             written = remember(context, source, lambda rows: progress.add(rows, 0))
-        passing(CrashPoint.TOMBSTONES_UNRECORDED)
-        count = count_tombstones(context.ledger_url, context.case.case, context.run)
-        context.record(
-            WRITTEN,
-            {
-                "key": context.ensure_key(Purpose.TOMBSTONE, context.backup_name),
-                "rows": written.rows,
-                "tombstones": count,
-                "tables": [{"table": label, "columns": list(names)} for label, names in written.tables],
-            },
-            key=WRITTEN,
-        )
+            passing(CrashPoint.TOMBSTONES_UNRECORDED)
+            count = count_tombstones(context.ledger_url, context.case.case, context.run)
+            context.record(
+                WRITTEN,
+                {
+                    "key": context.ensure_key(Purpose.TOMBSTONE, context.backup_name),
+                    "rows": written.rows,
+                    "tombstones": count,
+                    "tables": [{"table": label, "columns": list(names)} for label, names in written.tables],
+                },
+                key=f"{WRITTEN}/{context.entries(HEARD, ERASED)[-1].seq}",
+            )
         return written.rows
 
 
