@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from dataclasses import replace
 from threading import Thread
 from typing import Any
@@ -24,10 +25,13 @@ from handover.evidence.progress import Meter
 from handover.model.approval import Account
 from handover.postgres.erasing import batches, engine, pace
 from handover.postgres.erasing.request import Erased
+from handover.postgres.living import rows_there
+from handover.postgres.session import connect
 from handover.stages import erase_here as erase_stage
 from handover.stages import restore_override
 from handover.stages.abort import abort_run
-from handover.stages.backup_index import find_index
+from handover.stages.backup_index import find_index, read_index
+from handover.stages.classed_rows import ERASED_ONLY, ClassedRows
 from handover.stages.context import Context
 from handover.stages.erase_here import erase_here
 from handover.stages.erasures import same_database, spent
@@ -323,6 +327,53 @@ def stopped_before_the_first_batch(erasing: Context, there: Context, patching: p
         erase_here(erasing)
     assert erasing.entries("erasing-planned")
     release(there, SECOND, request_release(there, FIRST, held[0].id, "the court has decided"))
+
+
+def test_a_row_that_stayed_at_the_source_comes_back(
+    company: Disposing, target_database: Callable[..., str]
+) -> None:
+    """It changed after the backup: neither it nor what it needs was erased."""
+    old = january(company)
+    erasing = open_settled(company, stores=STORES, disposal=DISPOSAL, cutover={})
+    opened(erasing)
+    run_sql(erasing.source, "UPDATE s.loan SET amount = 1 WHERE id = 2")
+    assert erase_here(erasing) == sum(GONE.values()) - 2
+    proven(erasing)
+    (written,) = erasing.entries("tombstones-written")
+    assert (written.body["living"], written.body["rows"]) == (2, sum(GONE.values()) - 2)
+    url = target_database("march")
+    assert again(old, url).again.runs == ("test-transfer/run-1",)
+    assert persons(url) == [2, 6, 7, 8, 9, 10]
+    assert of_person(url, 2) == {"s.person": 1, "s.loan": 1}
+    rows_are_found_by_key_or_text(erasing)
+    it_goes_later_and_is_remembered_then(erasing, old, target_database("later"))
+
+
+def rows_are_found_by_key_or_text(erasing: Context) -> None:
+    """Of a table without a key the whole row tells, of one in parts the key of the whole."""
+    visit = "INSERT INTO s.visit VALUES (2, 'seen 13800138002')"
+    run_sql(erasing.source, f"{visit}; INSERT INTO s.call VALUES (8, '2026-02-02', 2)")
+    with closing(connect(erasing.source)) as source:
+        rows = ClassedRows(erasing, read_index(erasing), source)
+        found: dict[str, int] = {}
+        for plan in rows.tables(ERASED_ONLY):
+            table = rows.table(plan)
+            data = b"".join(f.get(f"settled {table.label}", b"") for f in rows.of(plan))
+            there = rows_there(source, table, plan, data)
+            assert {*there.splitlines()} <= {*data.splitlines()}
+            found[plan.name] = there.count(b"\n")
+    assert found == {"call_1": 0, "call_2": 1, "consent": 0, "loan": 1, "person": 1, "visit": 5}
+    run_sql(erasing.source, "DELETE FROM s.call WHERE id = 8; DELETE FROM s.visit WHERE person_id = 2")
+
+
+def it_goes_later_and_is_remembered_then(erasing: Context, old: Context, url: str) -> None:
+    run_sql(erasing.source, "UPDATE s.loan SET amount = 200 WHERE id = 2")
+    assert erase_here(erasing) == sum(GONE.values())
+    (mine,) = [one for one in same_database(erasing) if one.name == erasing.backup_name]
+    assert mine.is_open, "two rows went of which there are no tombstones"
+    proven(erasing)
+    assert again(old, url).again.open_runs == ()
+    assert found(url, NAMES) == {}
 
 
 def test_a_row_that_nobody_owns(

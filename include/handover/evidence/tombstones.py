@@ -22,6 +22,7 @@ SELECT token FROM public.tombstone WHERE case_id = %s AND run = %s AND label = %
 AND token = ANY(%s::bytea[])
 """
 _DELETE = "DELETE FROM public.tombstone WHERE case_id = %s AND run = %s"
+_TAKE_BACK = f"{_DELETE} AND label = %s AND token = ANY(%s::bytea[])"
 # Keeps these locks apart from others in the ledger's database.
 _LOCK_CLASS = 0x701B
 _ALONE = "SELECT pg_advisory_xact_lock(%s, hashtext(%s))"
@@ -54,6 +55,12 @@ def find_tombstones(url: str, case: str, run: str, label: str, tokens: Iterable[
     with session(url) as connection:
         rows = connection.execute(_FOUND, [case, run, label, list(tokens)]).fetchall()
     return {bytes(row[0]) for row in rows}
+
+
+def take_back_tombstones(url: str, case: str, run: str, label: str, tokens: Sequence[bytes]) -> int:
+    """Delete tombstones of a table's rows; returns how many there were."""
+    with session(url) as connection:
+        return connection.execute(_TAKE_BACK.encode(), [case, run, label, list(tokens)]).rowcount
 
 
 def delete_tombstones(url: str, case: str, run: str) -> int:

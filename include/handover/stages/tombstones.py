@@ -1,7 +1,7 @@
 """Tombstones: what was erased is remembered by keyed tokens, so that no old backup brings it back unseen.
 
-They have a key of their own for each run. Once no backup is left that holds the rows, the key is destroyed
-and the tokens with it.
+A row that was to go and is still at the source has none: an old backup brings it back by right. Each run has
+a key of its own. Once no backup is left that holds the rows, the key is destroyed and the tokens with it.
 """
 
 from __future__ import annotations
@@ -20,16 +20,18 @@ from handover.evidence.tombstones import (
     count_tombstones,
     delete_tombstones,
     find_tombstones,
+    take_back_tombstones,
     writing_alone,
 )
 from handover.model.plan import TablePlan
+from handover.postgres.living import rows_there
 from handover.postgres.session import Connection, connect
 from handover.stages.backup_index import read_index
 from handover.stages.classed_rows import ERASED_ONLY, ClassedRows
 from handover.stages.context import Context
 from handover.stages.disposal import HEARD
 from handover.stages.hold_epoch import ERASED
-from handover.stages.proving import prove_faults
+from handover.stages.proving import proof, prove_faults
 from handover.vault.roots import Purpose
 
 STEP = "tombstones"
@@ -54,19 +56,40 @@ def write_tombstones(context: Context) -> int:
             writing_alone(context.ledger_url, context.case.case, context.run),
         ):
             written = remember(context, source, lambda rows: progress.add(rows, 0))
+            living = _take_back_living(context, source)
             passing(CrashPoint.TOMBSTONES_UNRECORDED)
             count = count_tombstones(context.ledger_url, context.case.case, context.run)
             context.record(
                 WRITTEN,
                 {
                     "key": context.ensure_key(Purpose.TOMBSTONE, context.backup_name),
-                    "rows": written.rows,
+                    "rows": written.rows - living,
+                    "living": living,
                     "tombstones": count,
                     "tables": [{"table": label, "columns": list(names)} for label, names in written.tables],
                 },
                 key=f"{WRITTEN}/{context.entries(HEARD, ERASED)[-1].seq}",
             )
-        return written.rows
+        return written.rows - living
+
+
+def _take_back_living(context: Context, source: Connection) -> int:
+    """Take back the tombstones of rows that are still at the source; returns of how many rows.
+
+    They are looked for in the tables in which the proof has found some.
+    """
+    found = proof(context) or {}
+    labels = {str(one["table"]) for one in found.get("classes", ()) if one["there"]}
+    secret = context.keyring.key(context.ensure_key(Purpose.TOMBSTONE, context.backup_name))
+    rows, living = ClassedRows(context, read_index(context), source), 0
+    for plan in rows.tables(ERASED_ONLY):
+        table = rows.table(plan)
+        for data in _erased_chunks(rows, plan) if table.label in labels else ():
+            there = split_rows(rows_there(source, table, plan, data), "text")
+            tokens = [token_of(secret, table.label, key_of(plan, row)) for row in there]
+            take_back_tombstones(context.ledger_url, context.case.case, context.run, table.label, tokens)
+            living += len(tokens)
+    return living
 
 
 @dataclass(frozen=True)
@@ -109,11 +132,14 @@ def tombstone_faults(context: Context) -> list[str]:
 
 
 def _erased(rows: ClassedRows, plan: TablePlan) -> Iterator[RowKey]:
+    for data in _erased_chunks(rows, plan):
+        yield from (key_of(plan, row) for row in split_rows(data, "text"))
+
+
+def _erased_chunks(rows: ClassedRows, plan: TablePlan) -> Iterator[bytes]:
     names = [one.name for one in rows.classes(plan) if one.source == "erase"]
     for found in rows.of(plan):
-        for name in names:
-            for row in split_rows(found.get(name, b""), "text"):
-                yield key_of(plan, row)
+        yield from (found[name] for name in names if name in found)
 
 
 def key_columns(plan: TablePlan) -> tuple[str, ...]:
