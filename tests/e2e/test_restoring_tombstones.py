@@ -13,9 +13,10 @@ import pytest
 
 from fixtures.archived import apart
 from fixtures.contents import run_sql
-from fixtures.disposed import Disposing, fill, opened
+from fixtures.disposed import Disposing, disposed_map, fill, opened
 from fixtures.erased import DISPOSAL, STORES, gone, proven
 from fixtures.holding import at
+from fixtures.lawful import IDENTIFIER, write_map
 from fixtures.runs import Runner, backed_up
 from fixtures.settled import GONE, open_settled
 from handover.cli import main
@@ -386,7 +387,7 @@ def test_a_row_that_nobody_owns(
     source = company.urls["src"]
     run_sql(source, "ALTER TABLE s.loan ADD COLUMN surety int CONSTRAINT surety REFERENCES s.person")
     run_sql(source, "UPDATE s.loan SET surety = 3 WHERE id = 9")
-    january(company)
+    old = january(company)
     run_sql(source, "UPDATE s.loan SET surety = 9 WHERE id = 9")
     stricter = company.open("run-1", **{**JANUARY, "case": "strict"})
     run_sql(
@@ -409,6 +410,20 @@ def test_a_row_that_nobody_owns(
         assert connection.execute("SELECT surety FROM s.loan WHERE id = 9").fetchone() == (None,)
     with pytest.raises(VerificationFailed, match="refer by surety"):
         again(stricter, target_database("refused"))
+    who_only_handled_a_row_does_not_own_it(company, old, target_database("handled"))
+
+
+def who_only_handled_a_row_does_not_own_it(company: Disposing, old: Context, url: str) -> None:
+    """A loan is the borrower's, whomever else it names: it stays without him."""
+    datamap = disposed_map()
+    (loan,) = [one for one in datamap["datasets"] if one["table"] == "s.loan"]
+    loan["subject"].append({"by": ["surety"], "to": "s.person"})
+    loan["columns"]["surety"] = IDENTIFIER
+    write_map(company.home, datamap)
+    done = again(old, url).again
+    assert done.severed == ("1 rows of s.loan refer by surety to rows that were erased",)
+    with psycopg.connect(url) as connection:
+        assert connection.execute("SELECT surety FROM s.loan WHERE id = 9").fetchone() == (None,)
 
 
 def restored_by_command(company: Disposing, monkeypatch: pytest.MonkeyPatch, url: str) -> None:

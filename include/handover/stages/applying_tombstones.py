@@ -34,6 +34,7 @@ from handover.postgres.session import Connection, connect, database_errors
 from handover.stages.context import Context
 from handover.stages.erasures import PastRun, as_it_is_now, erasures_since, pseudonymised_since
 from handover.stages.held_again import Held, held_in
+from handover.stages.person_graph import own_paths
 from handover.stages.scoping import EVERYTHING
 from handover.stages.tombstones import AT_ONCE, WRITTEN, known, remember
 
@@ -218,12 +219,15 @@ def _maps(context: Context, past: list[PastRun]) -> list[DataMap]:
 
 
 def _owned(graph: Graph, maps: list[DataMap]) -> list[Reference]:
-    """Return the references by which a row belongs to a person, or to what belongs to one."""
+    """Return the references by which a row belongs to a person, or to what belongs to one.
+
+    Another one to whom it leads only handled it: it stays without him.
+    """
     ways = {
         (label, path.by, path.to.label)
         for datamap in maps
         for dataset in datamap.datasets
-        for path in dataset.subject
+        for path in own_paths(dataset)
         if path.to
         for label in dataset.labels
     }
