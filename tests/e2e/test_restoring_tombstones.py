@@ -14,7 +14,7 @@ import pytest
 from fixtures.archived import apart
 from fixtures.contents import run_sql
 from fixtures.disposed import Disposing, disposed_map, fill, opened
-from fixtures.erased import DISPOSAL, STORES, gone, proven
+from fixtures.erased import DISPOSAL, STORES, gone, open_erasing, proven
 from fixtures.holding import at
 from fixtures.lawful import IDENTIFIER, write_map
 from fixtures.runs import Runner, backed_up
@@ -375,6 +375,29 @@ def it_goes_later_and_is_remembered_then(erasing: Context, old: Context, url: st
     proven(erasing)
     assert again(old, url).again.open_runs == ()
     assert found(url, NAMES) == {}
+
+
+def test_identities_come_back_when_two_persons_say_so(
+    company: Disposing, target_database: Callable[..., str]
+) -> None:
+    """Of settled persons the identities were taken, of all persons the traces erased."""
+    old = january(company)
+    gone(open_erasing(company))
+    url = target_database("march")
+    with pytest.raises(LedgerRefused, match="have their identities again: test-transfer/run-1"):
+        again(old, url)
+    assert found(url, NAMES) == {}, "it was refused before a row was back"
+    name = restore_override.ask(old, FIRST, "dst", "T-2", "the server is lost", identities_only=True)
+    restore_override.approve(old, SECOND, name)
+    restore_override.use(old, FIRST, name, "dst")
+    done = again(old, url, keep_erased=name).again
+    assert (done.kept, done.masked_runs, done.runs) == (False, *2 * (("test-transfer/run-1",),))
+    assert of_person(url, 3) == {"s.person": 1, "s.loan": 1, "s.consent": 1}, "traces are erased again"
+    silent = replace(old, case=old.case.model_copy(update={"approvals": None}))
+    assert again(silent, target_database("told")).again.masked_runs == ("test-transfer/run-1",)
+    everything = restore_override.ask(old, FIRST, "dst", "T-3", "a claim in court needs the old state")
+    left = again(old, target_database("kept"), keep_erased=everything).again
+    assert (left.kept, left.masked_runs) == (True, ("test-transfer/run-1",))
 
 
 def test_a_row_that_nobody_owns(

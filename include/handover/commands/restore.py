@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from handover.evidence.progress import Meter
     from handover.stages.context import Context
     from handover.stages.restore import Restored
+    from handover.stages.two_persons import Request
 
 # Often enough that a bar moves.
 LOOK_EVERY_SECONDS = 0.5
@@ -32,14 +33,14 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     restore = add(commands, "restore", restore_backup, text)
     _about(restore)
     restore.add_argument(
-        "--keep-erased", metavar="REQUEST", help="bring back what was erased; see keep-erased"
+        "--keep-erased", metavar="REQUEST", help="bring back what two persons decided; see keep-erased"
     )
     restore.add_argument(
         "--as", metavar="ACCOUNT", dest="account", help="with --keep-erased: who asked for it"
     )
     restore.add_argument("--password-file", metavar="FILE", help="default: asked at the terminal")
     text = (
-        "Restore a backup with the rows that were erased since: one asks, another approves, once, in a day."
+        "Restore a backup with what was erased or pseudonymised since: one asks, another approves, in a day."
     )
     keeping = commands.add_parser("keep-erased", help=text, description=text, allow_abbrev=False)
     actions = keeping.add_subparsers(required=True, metavar="ACTION")
@@ -47,6 +48,9 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     _about(asking)
     asking.add_argument("--ticket", required=True, help="under which the matter is kept")
     asking.add_argument("--purpose", required=True, help="why")
+    asking.add_argument(
+        "--identities-only", action="store_true", help="of what was pseudonymised; no row that was erased"
+    )
     approving = add(actions, "approve", approve, "Let the one who asked restore, once, within a day.")
     _about(approving, into=False)
     approving.add_argument("id", help="of the request")
@@ -90,6 +94,8 @@ def restore_backup(options: Arguments) -> int:
 def _lines(done: Restored) -> Iterator[str]:
     """Yield what a person has to know of rows that were erased since the backup."""
     again = done.again
+    for name in again.masked_runs:
+        yield f"run {name} has pseudonymised rows since: in this database they have their identities again"
     if again.kept:
         yield f"erased rows are back, as two persons decided: those of {', '.join(again.runs) or 'no run'}"
         return
@@ -100,8 +106,6 @@ def _lines(done: Restored) -> Iterator[str]:
         )
         yield line + held
     yield from (f"{line}; the reference was emptied" for line in again.severed)
-    for name in again.masked_runs:
-        yield f"run {name} has pseudonymised rows since: in this database they have their identities again"
     for name in again.open_runs:
         yield f"run {name} has not finished erasing: what it lets go was erased here, unless held"
 
@@ -111,7 +115,14 @@ def ask(options: Arguments) -> int:
     from handover.stages import restore_override
 
     who, context = person(options), _opened(options)
-    name = restore_override.ask(context, who, options.into, options.ticket, options.purpose)
+    name = restore_override.ask(
+        context,
+        who,
+        options.into,
+        options.ticket,
+        options.purpose,
+        identities_only=options.identities_only,
+    )
     print(name)
     print(
         f"another person: `handover keep-erased approve {options.case} {options.run} {name} --as …`",
@@ -125,7 +136,7 @@ def approve(options: Arguments) -> int:
     from handover.stages import restore_override
 
     one = restore_override.approve(_opened(options), person(options), options.id)
-    print(f"{one.id}: {one.by.name} may restore run {one.wanted['backup']} with what was erased since, once")
+    print(f"{one.id}: {one.by.name} may restore run {one.wanted['backup']} with {_back(one)}, once")
     print(f"ticket {one.ticket}; purpose: {one.purpose}; until {one.expires_at:%Y-%m-%d %H:%M} UTC")
     return 0
 
@@ -136,15 +147,22 @@ def list_requests(options: Arguments) -> int:
     from handover.stages.restore_override import pair
 
     settings = Settings.load()
-    grid = Table("request", "state", "asked by", "at", "backup", "into", "ticket", "purpose", box=None)
+    grid = Table(
+        "request", "state", "asked by", "at", "backup", "into", "with", "ticket", "purpose", box=None
+    )
     for one in pair(newest_past(settings, options.case, resolver(settings))).all():
         state = f"{one.state} by {one.approved_by.name}" if one.approved_by else one.state
-        wanted = (str(one.wanted["backup"]), str(one.wanted["into"]))
+        wanted = (str(one.wanted["backup"]), str(one.wanted["into"]), _back(one))
         grid.add_row(
             *map(escape, (one.id, state, one.by.name, one.at[:19], *wanted, one.ticket, one.purpose))
         )
     show(grid)
     return 0
+
+
+def _back(one: Request) -> str:
+    only = one.wanted.get("identities_only")
+    return "identities that were pseudonymised since" if only else "all that was erased since"
 
 
 def _opened(options: Arguments) -> Context:

@@ -58,7 +58,7 @@ class AgainTable(Frozen):
 class Again(Frozen):
     """What was erased again, by which runs it had been, which of these are open, which keys were severed.
 
-    ``masked_runs`` pseudonymised rows since: with the backup their identities are back, which is only told.
+    ``masked_runs`` pseudonymised rows since: with the backup their identities are back.
     ``kept``: two persons decided to leave all rows in, so that nobody looked for those of these runs.
     """
 
@@ -97,7 +97,12 @@ def require_known(context: Context) -> None:
 def leave_in(context: Context) -> Again:
     """Return what is said where two persons decided that erased rows come back."""
     past = list(erasures_since(context, strict=False))
-    return Again(runs=tuple(r.name for r in past), open_runs=_open(past), kept=True)
+    return Again(
+        runs=tuple(r.name for r in past),
+        open_runs=_open(past),
+        masked_runs=tuple(pseudonymised_since(context)),
+        kept=True,
+    )
 
 
 def erased_again(connection: Connection, context: Context, step: str) -> Again | None:

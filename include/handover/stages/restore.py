@@ -22,6 +22,7 @@ from handover.stages.context import Context
 from handover.stages.definitions import by_name_alone
 from handover.stages.inventory import preflight_failed
 from handover.stages.loading import Destination
+from handover.stages.restore_override import keeps_erased, require_identities_stay_gone
 from handover.stages.restore_test import restore_and_compare
 
 STEP = "restore"
@@ -41,19 +42,23 @@ def restore(context: Context, url: str, progress: Meter, *, keep_erased: str = "
     """Fill the database at ``url``, compare it, and erase again what was erased since the backup.
 
     ``keep_erased``: the request by which two persons decided otherwise, written down as used before. Raises
-    PreflightFailed when it is not empty, VerificationFailed when it differs afterwards.
+    PreflightFailed when it is not empty, VerificationFailed when it differs afterwards, LedgerRefused when
+    identities would be back and no two persons have decided so.
     """
     index = find_index(context)
     progress.expect(*index.rows(index.plan.groups()))
     _require_empty(context, index, url)
-    if not keep_erased:
+    keep = bool(keep_erased) and keeps_erased(context, keep_erased)
+    if not keep:
         require_known(context)
+    if not keep_erased:
+        require_identities_stay_gone(context)
     with closing(connect(url)) as connection:
         place = database_identity(connection)
     # Before a row comes back: until the end, rows that were erased since are in that database.
     begun = {"generation": index.state.generation, "database": place, "keep_erased": keep_erased}
     context.record(BEGUN, begun)
-    restored = restore_again(context, index, Destination(url, STEP), progress, keep=bool(keep_erased))
+    restored = restore_again(context, index, Destination(url, STEP), progress, keep=keep)
     with closing(connect(url)) as connection:
         drop_receipts(connection)
     body = {
