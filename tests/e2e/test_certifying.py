@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from contextlib import closing
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
@@ -21,6 +22,9 @@ from handover.evidence.tombstones import count_tombstones
 from handover.evidence.verifier import verify
 from handover.model.approval import Account
 from handover.model.destruction_certificate import certify
+from handover.postgres.outcomes import create_outcomes
+from handover.postgres.receipts import once, receipts, runs_with_receipts
+from handover.postgres.session import connect
 from handover.stages.backup_end import backup_due, backup_end
 from handover.stages.backup_index import read_index
 from handover.stages.certificate_facts import certificate_facts
@@ -78,7 +82,7 @@ def test_final_only_after_the_end_of_the_backup(
         backup_end(context)
     with pytest.raises(NotReady, match="not complete"):
         issue_certificate(context)
-    close_run(context)
+    closed_beside_another_run(context)
     assert any("still lives" in point for point in open_points(context))
     the_backup_ends(context)
     folder = issued_by_command(company, monkeypatch, capsys)
@@ -93,6 +97,19 @@ def test_final_only_after_the_end_of_the_backup(
     text = "".join(path.read_text("utf-8", "replace") for path in folder.iterdir())
     assert "13800138" not in text
     assert "privat" not in text
+
+
+def closed_beside_another_run(context: Context) -> None:
+    """A run of the same name, of another case over the same source, keeps what it wrote down there."""
+    other = f"other-case/{context.run}"
+    with closing(connect(context.source)) as source:
+        assert runs_with_receipts(source) == {f"test-transfer/{context.run}"}
+        create_outcomes(source, other)
+        with once(source, other, "erase-here", "0/s.person", 5):
+            pass
+        close_run(context)
+        assert runs_with_receipts(source) == {other}
+        assert receipts(source, other, "erase-here") == {"0/s.person": (5, "")}
 
 
 def issued_by_command(

@@ -126,7 +126,7 @@ def test_zombie_with_an_uncommitted_receipt_blocks_its_successor(world: Runner, 
     with (
         closing(connect(proven.target)) as zombie,
         start(world, "migrate_lane", 0) as successor,
-        once(zombie, proven.run, "migrate", first_unit(proven)) as todo,
+        once(zombie, proven.holder, "migrate", first_unit(proven)) as todo,
     ):
         assert todo
         wait_until_blocked(proven)

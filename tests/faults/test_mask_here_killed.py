@@ -72,7 +72,7 @@ def zombie_blocks_its_successor(company: Disposing, context: Context) -> None:
     names = [f"{body['table']}/{body['group']}/{body['chunk']}" for body in units if body["table"] in here]
     unit = next(name for name in reversed(names) if name not in done)
     with closing(connect(context.source)) as zombie, start(company, "mask_here_lane", 0) as successor:
-        with once(zombie, context.run, STEP, unit) as todo:
+        with once(zombie, context.holder, STEP, unit) as todo:
             assert todo
             while not blocked(context):
                 assert successor.running()

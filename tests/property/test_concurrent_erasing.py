@@ -297,7 +297,7 @@ def small_world() -> World:
 @pytest.mark.parametrize("lie", LIES.values(), ids=LIES)
 def test_what_would_be_wrong_is_seen(session: Connection, lie: str) -> None:
     trial = Trial.of(session, small_world(), True, "one by one")
-    create_receipts(session)
+    create_receipts(session, RUN)
     session.execute("SET others.write = 'yes'; INSERT INTO s.t0 (id) VALUES (1000); SET others.write = 'no'")
     trial.check_taken()
     session.execute(lie)

@@ -18,10 +18,10 @@ from handover.postgres.session import Connection, database_errors, fetch, qualif
 _TABLE = qualified(RECEIPTS_SCHEMA, "outcome")
 
 
-def create_outcomes(connection: Connection) -> None:
-    """Create the receipts' schema with the table of outcomes; does nothing when both are there."""
+def create_outcomes(connection: Connection, run: str) -> None:
+    """Create the schema with the table of outcomes, unless they are there, and keep them for a run."""
     with database_errors("creating the receipts' schema"), connection.transaction():
-        create_receipts(connection)
+        create_receipts(connection, run)
         connection.execute(
             sql.SQL(
                 "CREATE TABLE IF NOT EXISTS {} (run text NOT NULL, step text NOT NULL, unit text NOT NULL,"

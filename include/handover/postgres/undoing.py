@@ -57,8 +57,7 @@ def undo(connection: Connection, run: str, step: str, schemas: Iterable[str]) ->
         return []
     before = set(receipts(connection, run, f"{step}/before"))
     if "all" not in before:
-        drop_receipts(connection)
-        return [f"schema {RECEIPTS_SCHEMA}"]
+        return _without_receipts(connection, run)
     wanted, dropped = list(schemas), []
     with database_errors("taking back what the run created"):
         # Casts, transforms and event triggers go with the functions and types that they rest on.
@@ -75,8 +74,12 @@ def undo(connection: Connection, run: str, step: str, schemas: Iterable[str]) ->
         if any(unit.startswith(f"{LARGE_OBJECTS}/") for unit in receipts(connection, run, step)):
             connection.execute("SELECT lo_unlink(oid) FROM pg_largeobject_metadata")
             dropped.append("large objects")
-    drop_receipts(connection)
-    return [*dropped, f"schema {RECEIPTS_SCHEMA}"]
+    return [*dropped, *_without_receipts(connection, run)]
+
+
+def _without_receipts(connection: Connection, run: str) -> list[str]:
+    dropped = drop_receipts(connection, run)
+    return [f"schema {RECEIPTS_SCHEMA}" if dropped else f"receipts in schema {RECEIPTS_SCHEMA}"]
 
 
 def _undo_schema(connection: Connection, name: str, keep: bool) -> list[str]:

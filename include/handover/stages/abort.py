@@ -40,7 +40,7 @@ def abort_run(context: Context) -> list[str]:
     drop_database(context, scratch_name(context))
     if context.target:
         with closing(connect(context.target)) as target:
-            undone = undo(target, context.run, STEP, context.case.source.schemas)
+            undone = undo(target, context.holder, STEP, context.case.source.schemas)
         removed += [f"target: {what}" for what in undone]
     passing(CrashPoint.ABORT_TARGET_EMPTIED)
     removed += abandon_archive(context)

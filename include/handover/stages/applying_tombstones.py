@@ -107,7 +107,7 @@ def leave_in(context: Context) -> Again:
 
 def erased_again(connection: Connection, context: Context, step: str) -> Again | None:
     """Return what an earlier attempt did here, None when none came so far."""
-    found = receipts(connection, context.run, f"{step}/{UNIT}").get(UNIT)
+    found = receipts(connection, context.holder, f"{step}/{UNIT}").get(UNIT)
     return Again.model_validate_json(found[1]) if found else None
 
 
@@ -140,7 +140,7 @@ def _erase(context: Context, connection: Connection, reader: Connection, step: s
             masked_runs=tuple(pseudonymised_since(context)),
         )
         said = json.dumps(again.document())
-        with once(connection, context.run, f"{step}/{UNIT}", UNIT, again.rows, said):
+        with once(connection, context.holder, f"{step}/{UNIT}", UNIT, again.rows, said):
             pass  # with the rows in one transaction: whoever repeats it does not compare what is left
     return again
 

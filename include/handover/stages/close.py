@@ -65,7 +65,7 @@ def close_run(context: Context) -> Path:
         if not missing:
             for url in filter(None, (context.target, context.source if is_open(context) else "")):
                 with closing(connect(url)) as database:
-                    drop_receipts(database)
+                    drop_receipts(database, context.holder)
             lift_quarantine(context)
             settle_keys(context)
         passing(CrashPoint.RECEIPTS_DROPPED)

@@ -161,6 +161,11 @@ class Context:
         return self.ensure_key(Purpose.BACKUP, self.backup_name)
 
     @property
+    def holder(self) -> str:
+        """The name of this run in a database that runs of several cases share."""
+        return f"{self.case.case}/{self.run}"
+
+    @property
     def backup_name(self) -> str:
         """The name of this run's backup in the keyring."""
         return f"{self.case.case}/{self.run}"

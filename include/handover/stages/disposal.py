@@ -47,7 +47,7 @@ def open_disposal(context: Context) -> None:
         context.record(OPENED, {"plan_digest": context.plan().sha256_of_json()}, key=OPENED)
         passing(CrashPoint.DISPOSAL_OPENED)
         with closing(connect(context.source)) as source:
-            create_outcomes(source)
+            create_outcomes(source, context.holder)
 
 
 def is_open(context: Context) -> bool:

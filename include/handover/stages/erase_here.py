@@ -173,7 +173,7 @@ class _Work:
         scope = self.index.plan.scope
         disposal = self.context.case.disposal
         return Request(
-            run=self.context.run,
+            run=self.context.holder,
             step=STEP,
             graph=self.graph,
             roots=self._roots(),

@@ -122,7 +122,7 @@ def _look(context: Context, source: Connection, *others: Connection) -> list[Fin
             found
             for one in targets
             for found in preflight.check_target(
-                one, schemas, catalog.extensions, wanted.large_objects, context.run
+                one, schemas, catalog.extensions, wanted.large_objects, context.holder
             )
         ),
         *preflight.check_scratch(scratch, catalog.extensions),

@@ -68,10 +68,10 @@ def prepare(context: Context, index: BackupIndex, destination: Destination) -> N
     archive = context.get(context.label(index.state.generation, "schema"), index.state.schema_object)
     with closing(connect(destination.url)) as connection:
         with connection.transaction():  # a schema without a receipt would be nobody's: an abort must find it
-            create_receipts(connection)
-            remember(connection, context.run, destination.step, context.case.source.schemas)
+            create_receipts(connection, context.holder)
+            remember(connection, context.holder, destination.step, context.case.source.schemas)
             passing(CrashPoint.RECEIPTS_UNCOMMITTED)
-        with once(connection, context.run, f"{destination.step}/schema", "extensions") as todo:
+        with once(connection, context.holder, f"{destination.step}/schema", "extensions") as todo:
             if todo:
                 create_extensions(connection, index.state.extensions)
         for entry in read_entries(archive, "pre-data"):
@@ -105,7 +105,9 @@ def _load_chunk(
     doing = f"{destination.step}: loading chunk {receipt.unit} of {table.label}"
     with (
         database_errors(doing),
-        once(connection, context.run, destination.step, receipt.unit, receipt.rows, receipt.digest) as todo,
+        once(
+            connection, context.holder, destination.step, receipt.unit, receipt.rows, receipt.digest
+        ) as todo,
     ):
         if not todo:
             return
@@ -173,7 +175,7 @@ def _apply_once(
     doing = f"{destination.step}: creating"
     with (
         database_errors(f"{doing} {entry.label}"),
-        once(connection, context.run, f"{destination.step}/schema", str(entry.id)) as todo,
+        once(connection, context.holder, f"{destination.step}/schema", str(entry.id)) as todo,
     ):
         if todo:
             apply_entry(connection, entry, doing)

@@ -57,7 +57,7 @@ def mask_here_lane(context: Context, number: int) -> int:
         progress.expect(*index.rows(groups))
         with closing(connect(context.source)) as source:
             with database_errors("reading what was masked before"):
-                done = outcomes(source, context.run, STEP)
+                done = outcomes(source, context.holder, STEP)
             masking = _Masking(context, index, source, progress)
             return sum(masking.mask(group, done) for group in groups)
 
@@ -187,7 +187,7 @@ class _Masking:
         return masked
 
     def _mask_chunk(self, table: TablePlan, receipt: ChunkReceipt, work: TableMask) -> dict[str, Any]:
-        run, unit, doing = self.context.run, receipt.unit, f"{STEP}: chunk {receipt.unit} of {table.label}"
+        run, unit, doing = self.context.holder, receipt.unit, f"{STEP}: chunk {receipt.unit} of {table.label}"
         raw = read_chunk(self.context, self.index, receipt)
         with self.law.enter() as require_held:
             with (

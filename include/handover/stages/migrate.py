@@ -41,7 +41,11 @@ def prepare_target(context: Context) -> None:
             schemas = list(context.case.source.schemas)
             findings = list(
                 preflight.check_target(
-                    target, schemas, index.state.extensions, context.case.source.large_objects, context.run
+                    target,
+                    schemas,
+                    index.state.extensions,
+                    context.case.source.large_objects,
+                    context.holder,
                 )
             )
         blocking = [f for f in findings if not f.acknowledgeable]

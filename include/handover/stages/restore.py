@@ -60,7 +60,7 @@ def restore(context: Context, url: str, progress: Meter, *, keep_erased: str = "
     context.record(BEGUN, begun)
     restored = restore_again(context, index, Destination(url, STEP), progress, keep=keep)
     with closing(connect(url)) as connection:
-        drop_receipts(connection)
+        drop_receipts(connection, context.holder)
     body = {
         "generation": index.state.generation,
         "database": place,
@@ -78,7 +78,7 @@ def _require_empty(context: Context, index: BackupIndex, url: str) -> None:
     schemas = list(context.case.source.schemas)
     with database_errors("looking at the database to restore into"), closing(connect(url)) as connection:
         findings = list(
-            preflight.check_target(connection, schemas, index.state.extensions, True, context.run)
+            preflight.check_target(connection, schemas, index.state.extensions, True, context.holder)
         )
     blocking = [finding for finding in findings if not finding.acknowledgeable]
     if blocking:
@@ -92,7 +92,7 @@ def restore_again(
     if not keep:
         require_known(context)
     with closing(connect(destination.url)) as connection:
-        begun = context.run in runs_with_receipts(connection)
+        begun = context.holder in runs_with_receipts(connection)
         if not (begun and erased_again(connection, context, destination.step)):
             _fill(context, index, destination, progress)
     definitions = BY_NAME if by_name_alone(context, index, destination.url) else "compared"

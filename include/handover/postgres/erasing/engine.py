@@ -36,7 +36,7 @@ def erase(connection: Connection, request: Request) -> Erased:
     to be had or another session does the same. What was committed stays so, and the next call goes on.
     """
     require_counting(connection)
-    create_receipts(connection)
+    create_receipts(connection, request.run)
     works = load_backup(connection, request)
     check_asked(works, request.approved)
     keys = read_foreign_keys(connection, request.graph, works.tables)

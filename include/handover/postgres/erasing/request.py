@@ -60,14 +60,14 @@ class Pace:
 class Request:
     """One run's erasing.
 
-    ``graph``: tables of the case and their references; ``roots``: the numbers of the tables whose rows are
-    the subjects, so that a subject goes with everything that hangs on it. ``approved``: by label of a table
-    of the graph. ``holding`` is entered before a transaction begins and left after it ended: the epoch of
-    holds is locked there, and it may raise; what it gives is called right before COMMIT. ``honour_stop`` may
-    raise between transactions, ``progress`` is told the rows of each. ``token`` makes the publishable name of
-    a row from its key, a COPY row in the form of its table's plan. ``emptied``: labels of the tables for
-    which ``method.choose`` says so; then all rows go in one transaction. ``through``: entered within each
-    transaction while it writes, to get through a freeze.
+    ``run``: as receipts name it, together with its case. ``graph``: tables of the case and their references;
+    ``roots``: the numbers of the tables whose rows are the subjects, so that a subject goes with everything
+    that hangs on it. ``approved``: by label of a table of the graph. ``holding`` is entered before a
+    transaction begins and left after it ended: the epoch of holds is locked there, and it may raise; what it
+    gives is called right before COMMIT. ``honour_stop`` may raise between transactions, ``progress`` is told
+    the rows of each. ``token`` makes the publishable name of a row from its key, a COPY row in the form of
+    its table's plan. ``emptied``: labels of the tables for which ``method.choose`` says so; then all rows go
+    in one transaction. ``through``: entered within each transaction while it writes, to get through a freeze.
     """
 
     run: str
