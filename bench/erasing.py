@@ -29,6 +29,7 @@ from handover.postgres.erasing.method import Method, choose
 from handover.postgres.erasing.request import Approved, Request, Unit
 from handover.postgres.erasing.shares import read_shares
 from handover.postgres.ordering import ordered_rows
+from handover.postgres.references import Graph
 from handover.postgres.referring import read_graph
 from handover.postgres.session import Connection, connect
 
@@ -153,6 +154,10 @@ class _Ours:
             choices = choose(read_shares(session, read_graph(session, ["s"], SCOPE), self._going()))
         return choices[0].method
 
+    def _unit(self, graph: Graph, plan: TablePlan) -> Unit:
+        table = graph.tables[graph.places[plan.schema_name, plan.name][0]]
+        return Unit(plan, table.columns, self.rows[plan.label])
+
     def erase(self, url: str) -> None:
         """Erase as the stage does, without vault and ledger."""
         going = self._going()
@@ -166,7 +171,7 @@ class _Ours:
                     step="erase",
                     graph=graph,
                     roots=frozenset({graph.places["s", "customers"][0]}),
-                    units=tuple(Unit(plan, self.rows[plan.label]) for plan in self.plans),
+                    units=tuple(self._unit(graph, plan) for plan in self.plans),
                     approved={
                         "s.customers": Approved(going["s.customers"], CUSTOMERS),
                         "s.payments": Approved(going["s.payments"], CUSTOMERS * PAYMENTS),

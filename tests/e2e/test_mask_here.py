@@ -11,7 +11,7 @@ from fixtures.disposed import CLASSES, Disposing, fill, open_disposing, opened
 from fixtures.holding import Adding, at
 from fixtures.runs import Runner
 from handover.crashpoints import CrashPoint
-from handover.errors import Busy, CaseInvalid, GateBlocked, VerificationFailed
+from handover.errors import Busy, CaseInvalid, GateBlocked, ScopeChanged, VerificationFailed
 from handover.stages import mask_here
 from handover.stages.context import Context
 from handover.stages.freezing import lift_freeze, not_frozen
@@ -144,6 +144,19 @@ def test_rows_that_changed_or_went_stay_and_are_named(
     with pytest.raises(VerificationFailed, match="1 rows that differ from the backup, 0 that are gone"):
         finish_mask_here(context)
     assert context.entries("masked-here")[0].body["faults"] > 0
+
+
+def test_a_column_that_came_since_stops_masking(company: Disposing) -> None:
+    """What stands in it nobody has looked at: the rows would count as pseudonymised all the same."""
+    context = open_disposing(company)
+    opened(context)
+    run_sql(context.source, "ALTER TABLE s.call ADD second_mobile text")
+    before = contents(context.source)
+    with pytest.raises(ScopeChanged, match=r"s\.call_1: column second_mobile is new"):
+        in_lanes(mask_here_lane, context)
+    assert {t: rows for t, rows in contents(context.source).items() if t.startswith("s.call")} == {
+        t: rows for t, rows in before.items() if t.startswith("s.call")
+    }
 
 
 def test_what_no_backup_holds_is_refused(company: Disposing) -> None:

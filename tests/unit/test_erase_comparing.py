@@ -150,6 +150,42 @@ def test_a_table_outside_that_refers_to_emptied_ones_is_looked_at(url: str, ways
         assert ways == ["as a whole", "not so simple"]
 
 
+@pytest.mark.parametrize("emptied", [[], ["s.b"], list(GOING)], ids=["deleted", "rewritten", "as a whole"])
+def test_a_column_that_came_before_the_lock_stops_everything(url: str, emptied: list[str]) -> None:
+    """Its values are in no backup: not what would go with the rows, nor what would not be put back."""
+    with closing(connect(url)) as session:
+        asking = Asking(saved(session, "s.a"), "s.a", GOING).name_keys(session)
+        filled = "ALTER TABLE s.b ADD later text; UPDATE s.b SET later = 'x' WHERE a <= 10"
+        asking.holding = meanwhile(lambda: run_sql(url, filled))
+        with pytest.raises(ScopeChanged, match=r"were backed up:\n  s\.b: column later is new\n") as stopped:
+            erase(session, replace(asking.request(), emptied=frozenset(emptied)))
+        assert stopped.value.data["columns"] == ["s.b: column later is new"]
+    rows = left(url)
+    assert (len(rows["s.a"]), len(rows["s.b"])) == (100, 300)
+    assert sum(row.endswith(b"\tx\n") for row in rows["s.b"]) == 30
+
+
+@pytest.mark.parametrize(
+    "changed, said",
+    {
+        "ADD twice int GENERATED ALWAYS AS (id * 2) STORED": "column twice is new",
+        "ALTER a TYPE bigint": "column a is bigint, was integer",
+        "DROP CONSTRAINT b_pkey, DROP id; ALTER TABLE s.b ADD id int GENERATED ALWAYS AS (a) STORED": (
+            "column id is integer, generated, was integer"
+        ),
+    }.items(),
+    ids=["generated", "type", "generated now"],
+)
+def test_columns_that_were_altered_before_it_began_stop_it(url: str, changed: str, said: str) -> None:
+    with closing(connect(url)) as session:
+        asking = Asking(saved(session, "s.a"), "s.a", GOING).name_keys(session)
+        run_sql(url, f"ALTER TABLE s.b {changed}")
+        before = contents(url)
+        with pytest.raises(ScopeChanged, match=f"{said}\n"):
+            erase(session, asking.request())
+    assert left(url) == before
+
+
 def test_another_share_than_approved_stops_emptying(url: str, ways: list[str]) -> None:
     with closing(connect(url)) as session:
         asking = Asking(saved(session, "s.a"), "s.a", GOING).name_keys(session)

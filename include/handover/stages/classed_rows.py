@@ -6,11 +6,15 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 
+from psycopg import sql
+
+from handover.errors import NotReady
 from handover.model.backup import BackupIndex, ChunkReceipt
 from handover.model.catalog import Table
 from handover.model.disposition import GOING, RowClass, SourceTreatment, classes_of
 from handover.model.plan import ScopedTable, TablePlan
 from handover.postgres.classified import rows_by_class
+from handover.postgres.selection import class_condition
 from handover.postgres.session import Connection, database_errors
 from handover.stages.context import Context
 from handover.stages.loading import read_chunk
@@ -47,6 +51,14 @@ class ClassedRows:
     def table(self, plan: TablePlan) -> Table:
         """Return the whole table as the catalog reads it."""
         return self._places[plan.schema_name, plan.name].table
+
+    def condition(self, plan: TablePlan, wanted: Collection[SourceTreatment]) -> sql.Composable:
+        """Return which rows of the alias ``t`` have one of these ends; NotReady for a table out of scope."""
+        if self.whole(plan) is None:
+            raise NotReady(f"{plan.label} is in no scope of this run", hint="start a new run")
+        classes = [one for one in self.classes(plan) if one.source in wanted]
+        tests = [class_condition(one, self.table(plan)) for one in classes]
+        return sql.SQL("({})").format(sql.SQL(") OR (").join(tests))
 
     def chunks(self, plan: TablePlan) -> list[ChunkReceipt]:
         """Return the receipts of a table's chunks, in the order in which they were read."""

@@ -177,7 +177,7 @@ class _Work:
             step=STEP,
             graph=self.graph,
             roots=self._roots(),
-            units=tuple(Unit(table, self._rows(table)) for table in self.tables),
+            units=tuple(self._unit(table) for table in self.tables),
             approved={t.table: Approved(_going(t), t.total) for t in (scope.tables if scope else ())},
             holding=UnderLaw(self.context).enter,
             honour_stop=self.context.honour_stop,
@@ -211,9 +211,12 @@ class _Work:
         }
         return frozenset(mine & persons or mine - children)
 
-    def _rows(self, table: TablePlan) -> Iterator[bytes]:
-        """Yield the backed-up rows of a table that are of a class to be erased, as the engine wants them."""
+    def _unit(self, table: TablePlan) -> Unit:
         classed = ClassedRows(self.context, self.index, self.reader)
+        return Unit(table, classed.table(table).columns, self._rows(table, classed))
+
+    def _rows(self, table: TablePlan, classed: ClassedRows) -> Iterator[bytes]:
+        """Yield the backed-up rows of a table that are of a class to be erased, as the engine wants them."""
         names = [one.name for one in classed.classes(table) if one.source == "erase"]
         for found in classed.of(table):
             for rows in (found.get(name, b"") for name in names):

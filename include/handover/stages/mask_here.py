@@ -20,15 +20,15 @@ from handover.crashpoints import CrashPoint, passing
 from handover.errors import NotReady, VerificationFailed
 from handover.evidence.progress import Meter
 from handover.model.backup import BackupIndex, ChunkReceipt
-from handover.model.disposition import classes_of
 from handover.model.plan import Group, TablePlan
+from handover.postgres.columns import require_same_columns
 from handover.postgres.masking_rows import RowsHere
 from handover.postgres.outcomes import keep_outcome, outcomes
 from handover.postgres.receipts import once
-from handover.postgres.selection import class_condition
 from handover.postgres.session import LOCK_SECONDS, Connection, connect, database_errors
 from handover.pseudonymise.chunks import MaskedChunk, TableMask, total
 from handover.stages.backup_index import read_index
+from handover.stages.classed_rows import MASKED_ONLY, ClassedRows
 from handover.stages.context import Context
 from handover.stages.disposal import is_open, require_open
 from handover.stages.freezing import through_freeze
@@ -172,6 +172,10 @@ class _Masking:
         """What keeps holds from being added while a chunk is masked; it asks the law for the first one."""
         return UnderLaw(self.context)
 
+    @cached_property
+    def _classed(self) -> ClassedRows:
+        return ClassedRows(self.context, self.index, self.source)
+
     def mask(self, group: Group, done: dict[str, dict[str, Any]]) -> int:
         """Mask the chunks of a group that are not yet; returns its masked rows."""
         table, masked = self.index.plan.table(group.table), 0
@@ -212,8 +216,9 @@ class _Masking:
             made.append(work.of(data))
             return made[-1].data
 
-        rows = RowsHere(self.source, table, self._condition(table))
-        rows.lay_out([raw], mask)  # before any row is locked
+        rows = RowsHere(self.source, table, self._classed.condition(table, MASKED_ONLY))
+        rows.lay_out([raw], mask)  # before any row is locked; from here on nobody alters the table
+        require_same_columns(self.source, [(table, self._classed.table(table).columns)])
         with through_freeze(self.context, self.source):
             applied = rows.apply()
         lines: list[str] = []
@@ -260,7 +265,7 @@ class _Masking:
         self, table: TablePlan, receipts: list[ChunkReceipt], bodies: list[dict[str, Any]], work: TableMask
     ) -> tuple[int, list[str]]:
         without = {name for body in bodies for name in body["changed"]}
-        rows = RowsHere(self.source, table, self._condition(table))
+        rows = RowsHere(self.source, table, self._classed.condition(table, MASKED_ONLY))
         with database_errors(f"look-here: {table.label}"), self.source.transaction(force_rollback=True):
             rows.lay_out(self._chunks(receipts), lambda data: work.of(data).data)
             seen = rows.look(masked=True, without=without)
@@ -287,14 +292,3 @@ class _Masking:
         narrowing = Narrowing(table.model_copy(update={"columns": columns}), self.context.evidence_key)
         expected = rows.unlike(masked=masked, without=without)
         return narrowing.lines(iter(expected), iter(rows.present(without)))
-
-    def _condition(self, table: TablePlan) -> sql.Composable:
-        """Return which rows of the alias ``t`` are to be masked; a partition's are those of its table."""
-        place = (table.schema_name, table.name)
-        for kept in self.index.state.keys:
-            whole = kept.scoped.table
-            if place in {(whole.schema_name, whole.name), *kept.scoped.parts}:
-                classes = classes_of(self.context.case.classes, (whole.schema_name, whole.name))
-                tests = [class_condition(one, whole) for one in classes if one.source == "pseudonymise"]
-                return sql.SQL("({})").format(sql.SQL(") OR (").join(tests))
-        raise NotReady(f"{table.label} is in no scope of this run", hint="start a new run")

@@ -19,7 +19,7 @@ from handover.postgres.erasing.deleting import Seen, Span, by_place, delete, loc
 from handover.postgres.erasing.effects import beyond, changes
 from handover.postgres.erasing.foreign_keys import ForeignKey
 from handover.postgres.erasing.request import Effect
-from handover.postgres.erasing.staying import look_again, mark_needed, require_same_files
+from handover.postgres.erasing.staying import look_again, mark_needed, require_backed_up, require_same_files
 from handover.postgres.references import Graph
 from handover.postgres.session import Connection
 
@@ -48,6 +48,7 @@ class Eraser:
         # Deferred checks and triggers act at once, inside the savepoint.
         self.connection.execute("SET CONSTRAINTS ALL IMMEDIATE")
         require_same_files(self.connection, self.works)
+        require_backed_up(self.connection, self.works)
         while True:
             attempt = self._attempt(span)
             if attempt.done:

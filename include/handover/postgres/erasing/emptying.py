@@ -21,7 +21,7 @@ from handover.postgres.erasing.breaker import is_share
 from handover.postgres.erasing.deleting import Seen, Span, by_place, delete, read
 from handover.postgres.erasing.effects import beyond, changes
 from handover.postgres.erasing.request import Approved, Effect
-from handover.postgres.erasing.staying import look_again, mark_needed, require_same_files
+from handover.postgres.erasing.staying import look_again, mark_needed, require_backed_up, require_same_files
 from handover.postgres.mending import at_rest
 from handover.postgres.ordering import rows_of
 from handover.postgres.session import Connection, fetch
@@ -63,6 +63,7 @@ class Emptier(Eraser):
         self.connection.execute(
             sql.SQL("LOCK TABLE {} IN ACCESS EXCLUSIVE MODE").format(sql.SQL(", ").join(tables))
         )
+        require_backed_up(self.connection, self.works)
 
     def _in_order(self) -> list[Work]:
         """Return the emptied tables, children first."""
@@ -211,10 +212,14 @@ def _kept(work: Work) -> sql.Identifier:
     return sql.Identifier(f"erase_kept_{work.number}")
 
 
+def _stored(work: Work) -> list[str]:
+    """Return the columns to put back: those that were found in the table once nobody could change it."""
+    return [column.name for column in work.stages[0].unit.columns if not column.generated]
+
+
 def _names(work: Work) -> sql.Composable:
-    return sql.SQL(", ").join([sql.Identifier(c.name) for c in work.table.columns if not c.generated])
+    return sql.SQL(", ").join(map(sql.Identifier, _stored(work)))
 
 
 def _columns(work: Work) -> sql.Composable:
-    names = [c.name for c in work.table.columns if not c.generated]
-    return sql.SQL(", ").join([sql.SQL("t.{}").format(sql.Identifier(name)) for name in names])
+    return sql.SQL(", ").join([sql.SQL("t.{}").format(sql.Identifier(name)) for name in _stored(work)])

@@ -15,6 +15,7 @@ from psycopg import sql
 
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import Busy
+from handover.postgres.columns import require_same_columns
 from handover.postgres.erasing.batch import Eraser
 from handover.postgres.erasing.batches import Work, Works, find, load_backup
 from handover.postgres.erasing.breaker import check_asked, check_deleted, check_found
@@ -37,6 +38,7 @@ def erase(connection: Connection, request: Request) -> Erased:
     """
     require_counting(connection)
     create_receipts(connection, request.run)
+    require_same_columns(connection, [(unit.plan, unit.columns) for unit in request.units])
     works = load_backup(connection, request)
     check_asked(works, request.approved)
     keys = read_foreign_keys(connection, request.graph, works.tables)

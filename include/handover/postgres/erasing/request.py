@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from handover.model.base import Frozen
+from handover.model.catalog import Column
 from handover.model.plan import TablePlan
 from handover.postgres.keysets import KeySet
 from handover.postgres.references import Graph
@@ -27,12 +28,14 @@ MOST_NAMED = 50
 class Unit:
     """A table, or the partition that was backed up in its place, and the rows that may go.
 
+    ``columns``: all that its table had when it was backed up, generated ones too; with others nothing goes.
     ``rows``: its backed-up rows in the COPY form of the plan, in any order and whole, many at a time; one by
     one where ``staging.has_stored_key`` says no. Read once.
     ``keys``: a filled key set of the same session; backed-up rows that it does not name stay. None: all go.
     """
 
     plan: TablePlan
+    columns: tuple[Column, ...]
     rows: Iterable[bytes]
     keys: KeySet | None = None
 

@@ -7,6 +7,7 @@ from collections.abc import Iterable, Mapping
 from psycopg import sql
 
 from handover.errors import Busy, ScopeChanged
+from handover.postgres.columns import require_same_columns
 from handover.postgres.erasing.batches import DIFFERS, GOING, GONE, NEEDED, Work, Works, read_files
 from handover.postgres.erasing.deleting import Seen, Span
 from handover.postgres.erasing.foreign_keys import ForeignKey
@@ -85,6 +86,12 @@ def require_same_files(connection: Connection, works: Works) -> None:
             "a table was rewritten (VACUUM FULL, CLUSTER, ALTER TABLE, TRUNCATE) while its rows were erased",
             hint="try again when that has ended: the rows are then looked for anew",
         )
+
+
+def require_backed_up(connection: Connection, works: Works) -> None:
+    """Raise ScopeChanged where rows have columns that nobody backed up; in a transaction that keeps it so."""
+    stages = [stage for work in works.tables.values() for stage in work.stages]
+    require_same_columns(connection, [(stage.plan, stage.unit.columns) for stage in stages])
 
 
 def mark_needed(connection: Connection, works: Works, keys: Iterable[ForeignKey], span: Span) -> int:
