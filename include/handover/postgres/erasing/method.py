@@ -25,6 +25,7 @@ class Share(Frozen):
     """A table from which rows go. ``referrers``: labels of other tables with a foreign key onto it.
 
     ``triggers``: it has triggers or rules that a DELETE sets off. ``owned``: the session may be its owner.
+    ``unproven``: rows that are there may break a constraint of it, so that they could not be put back.
     """
 
     table: str
@@ -33,6 +34,7 @@ class Share(Frozen):
     referrers: tuple[str, ...] = ()
     triggers: bool = False
     owned: bool = True
+    unproven: bool = False
 
 
 class Choice(Frozen):
@@ -67,6 +69,9 @@ def _alone(share: Share) -> Choice:
         return Choice(table=share.table, method="delete", because="triggers or rules act on what is deleted")
     if not share.owned:
         why = f"{_said(share)}, and only its owner can empty the table"
+        return Choice(table=share.table, method="delete", because=why)
+    if share.unproven:
+        why = f"{_said(share)}, but rows that stay may break a constraint that was never checked on all rows"
         return Choice(table=share.table, method="delete", because=why)
     if share.going == share.total > 0:
         return Choice(table=share.table, method="truncate", because=f"all {share.total} rows go")

@@ -1,4 +1,4 @@
-"""Reads what the choice of a method rests on: the size of tables, what refers to them, and their triggers."""
+"""Reads what the choice of a method rests on: sizes of tables, references to them, triggers, constraints."""
 
 from __future__ import annotations
 
@@ -32,6 +32,17 @@ SELECT bool_and(pg_has_role(c.relowner, 'USAGE')) FROM pg_class c JOIN (
 """
 
 
+# Constraints made NOT VALID: the server checks them in rows that are inserted, though never in all that are
+# there.
+_UNPROVEN = """
+WITH part AS (
+  SELECT %(table)s::regclass AS oid UNION SELECT relid FROM pg_partition_tree(%(table)s::regclass)
+)
+SELECT EXISTS (SELECT FROM pg_constraint k JOIN part ON part.oid = conrelid WHERE NOT convalidated
+               AND coalesce((to_jsonb(k) ->> 'conenforced')::boolean, true))
+"""
+
+
 def read_shares(connection: Connection, graph: Graph, going: Mapping[str, int]) -> tuple[Share, ...]:
     """Return the shares of the tables from which rows go; ``going``: how many, by label."""
     numbers = {table.label: n for n, table in enumerate(graph.tables) if table.label in going}
@@ -49,6 +60,7 @@ def read_shares(connection: Connection, graph: Graph, going: Mapping[str, int]) 
                 referrers=tuple(dict.fromkeys(referrers.get(number, []))),
                 triggers=_says(connection, _SET_OFF, graph, number),
                 owned=_says(connection, _OWNED, graph, number),
+                unproven=_says(connection, _UNPROVEN, graph, number),
             )
             for label, number in numbers.items()
         )
