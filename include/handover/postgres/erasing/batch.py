@@ -19,7 +19,13 @@ from handover.postgres.erasing.deleting import Seen, Span, by_place, delete, loc
 from handover.postgres.erasing.effects import beyond, changes
 from handover.postgres.erasing.foreign_keys import ForeignKey
 from handover.postgres.erasing.request import Effect
-from handover.postgres.erasing.staying import look_again, mark_needed, require_backed_up, require_same_files
+from handover.postgres.erasing.staying import (
+    look_again,
+    mark_declared,
+    mark_needed,
+    require_backed_up,
+    require_same_files,
+)
 from handover.postgres.references import Graph
 from handover.postgres.session import Connection
 
@@ -95,6 +101,7 @@ class Eraser:
     def _settle(self, span: Span, attempt: _Attempt) -> None:
         """Mark what must stay after an attempt was taken back; raises where nothing explains it."""
         if attempt.unsettled and look_again(self.connection, self.works, span, attempt.seen):
+            mark_declared(self.connection, self.works, span.first)
             return
         refuse_kept_back(self.works, attempt.seen)
         marked = mark_needed(self.connection, self.works, self.keys, span)

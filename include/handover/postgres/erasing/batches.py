@@ -160,7 +160,7 @@ def _number(
                         [
                             sql.SQL("least({})").format(sql.SQL(", ").join(lowest)),
                             _state(stage),
-                            *(_value(*column) for column in work.kept),
+                            *(value_of(*column) for column in work.kept),
                         ]
                     ),
                     found_rows(stage),
@@ -171,7 +171,7 @@ def _number(
 
 
 def _definition(work: Work) -> sql.Composed:
-    kept = [sql.SQL(", {} AS {}").format(_value(*c), sql.Identifier(n)) for c, n in work.kept.items()]
+    kept = [sql.SQL(", {} AS {}").format(value_of(*c), sql.Identifier(n)) for c, n in work.kept.items()]
     return sql.SQL(
         "CREATE TEMPORARY TABLE {} AS SELECT 0 AS unit, t.ctid AS origin, t.tableoid AS part,"
         " t.ctid AS place, t.xmin AS version, 0 AS batch, ''::text AS state{} FROM {} AS t WITH NO DATA"
@@ -223,7 +223,7 @@ def _parents(parent: Work, reference: Reference, alias: sql.Identifier) -> sql.C
         sql.Identifier(parent.kept[column, reference.parent.part]) for column in reference.parent.columns
     ]
     tests = [
-        equality.test(sql.SQL("{}.{}").format(alias, name), _value(column, reference.child.part))
+        equality.test(sql.SQL("{}.{}").format(alias, name), value_of(column, reference.child.part))
         for equality, name, column in zip(reference.equalities, names, reference.child.columns, strict=True)
     ]
     return sql.SQL("LEFT JOIN {} AS {} ON {}").format(
@@ -244,19 +244,28 @@ def _settle(connection: Connection, tables: Mapping[int, Work], inner: list[Refe
         for reference in inner:
             child, parent = tables[reference.child.table], tables[reference.parent.table]
             theirs = [sql.Identifier(parent.kept[c, reference.parent.part]) for c in reference.parent.columns]
-            ours = [sql.Identifier(child.kept[c, reference.child.part]) for c in reference.child.columns]
-            tests = [
-                equality.test(sql.SQL("p.{}").format(there), sql.SQL("k.{}").format(here))
-                for equality, there, here in zip(reference.equalities, theirs, ours, strict=True)
-            ]
             lower = sql.SQL(
                 "UPDATE {} AS k SET batch = p.batch FROM {} AS p WHERE {} AND p.batch < k.batch"
-            ).format(child.place, _lowest(parent, theirs), sql.SQL(" AND ").join(tests))
+            ).format(child.place, _lowest(parent, theirs), refers(reference, parent, child))
             with database_errors(f"following {reference.label}"):
                 changed |= connection.execute(lower).rowcount > 0
 
 
-def _value(column: str, part: Part) -> sql.Composable:
+def refers(reference: Reference, parent: Work, child: Work) -> sql.Composable:
+    """Return the condition that the kept columns of row ``k`` of the child refer to those of row ``p``."""
+    tests = [
+        equality.test(
+            sql.SQL("p.{}").format(sql.Identifier(parent.kept[there, reference.parent.part])),
+            sql.SQL("k.{}").format(sql.Identifier(child.kept[here, reference.child.part])),
+        )
+        for equality, there, here in zip(
+            reference.equalities, reference.parent.columns, reference.child.columns, strict=True
+        )
+    ]
+    return sql.SQL(" AND ").join(tests)
+
+
+def value_of(column: str, part: Part) -> sql.Composable:
     """Return a column of ``t``, NULL in rows that the reference does not concern."""
     value, condition = sql.SQL("t.{}").format(sql.Identifier(column)), part.condition()
     return sql.SQL("CASE WHEN {} THEN {} END").format(condition, value) if condition else value

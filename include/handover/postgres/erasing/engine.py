@@ -26,6 +26,7 @@ from handover.postgres.erasing.foreign_keys import ForeignKey, read_foreign_keys
 from handover.postgres.erasing.pace import Throttle, blocked_by_us
 from handover.postgres.erasing.reporting import table_report, whole_report
 from handover.postgres.erasing.request import Change, Effect, Erased, ErasedTable, Request
+from handover.postgres.erasing.staying import mark_declared
 from handover.postgres.receipts import create_receipts, once, receipts
 from handover.postgres.session import Connection, database_errors, fetch
 
@@ -50,6 +51,7 @@ def erase(connection: Connection, request: Request) -> Erased:
             [whole_report(work, deleted) for work, deleted in _told(connection, request, works)],
         )
     works = find(connection, works)
+    mark_declared(connection, works, 0)
     check_found(connection, works, request.approved, deleted_so_far(connection, request))
     if not emptied:
         _erase_in_batches(connection, request, works, Eraser(connection, request.graph, works, keys))

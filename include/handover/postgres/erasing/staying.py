@@ -1,4 +1,4 @@
-"""Finds which rows stay: those that changed since they were found, and what these need by foreign keys."""
+"""Finds which rows stay: those that changed since they were found, and what these refer to."""
 
 from __future__ import annotations
 
@@ -8,12 +8,23 @@ from psycopg import sql
 
 from handover.errors import Busy, ScopeChanged
 from handover.postgres.columns import require_same_columns
-from handover.postgres.erasing.batches import DIFFERS, GOING, GONE, NEEDED, Work, Works, read_files
+from handover.postgres.erasing.batches import (
+    DIFFERS,
+    GOING,
+    GONE,
+    NEEDED,
+    Work,
+    Works,
+    read_files,
+    refers,
+    value_of,
+)
 from handover.postgres.erasing.deleting import Seen, Span
 from handover.postgres.erasing.foreign_keys import ForeignKey
 from handover.postgres.erasing.staging import Stage
 from handover.postgres.ordering import rows_of
-from handover.postgres.session import Connection, fetch
+from handover.postgres.references import Reference
+from handover.postgres.session import Connection, database_errors, fetch
 
 _PLACE = "({0}.part, {0}.place) = (t.tableoid, t.ctid)"
 
@@ -41,11 +52,16 @@ def _by_key(connection: Connection, work: Work, stage: Stage, span: Span) -> int
         ),
         "mine": sql.SQL("{} AND k.unit = {}").format(span.rows(), sql.Literal(stage.number)),
         "gone": sql.Literal(GONE),
+        "kept": sql.SQL("").join(
+            sql.SQL(", {} = {}").format(sql.Identifier(name), value_of(*column))
+            for column, name in work.kept.items()
+        ),
     }
     moved = connection.execute(
         sql.SQL(
-            "UPDATE {work} AS k SET part = t.tableoid, place = t.ctid, version = t.xmin, state = {state}"
-            " FROM {stage} AS s, {rows} AS t WHERE {mine} AND s.ctid = k.origin AND {same}"
+            "UPDATE {work} AS k SET part = t.tableoid, place = t.ctid, version = t.xmin,"
+            " state = {state}{kept} FROM {stage} AS s, {rows} AS t"
+            " WHERE {mine} AND s.ctid = k.origin AND {same}"
             " AND (t.tableoid, t.ctid, t.xmin::text) <> (k.part, k.place, k.version::text)"
         ).format(**parts)
     ).rowcount
@@ -104,10 +120,40 @@ def mark_needed(connection: Connection, works: Works, keys: Iterable[ForeignKey]
         _refuse_others(connection, works, key, span)
     more = True
     while more:
-        found = [_mark(connection, works, key, span) for key in keys]
-        more = any(found)
-        marked += sum(found)
+        found = sum(_mark(connection, works, key, span) for key in keys)
+        found += mark_declared(connection, works, span.first)
+        more = found > 0
+        marked += found
     return marked
+
+
+def mark_declared(connection: Connection, works: Works, first: int) -> int:
+    """Let the rows from a number on stay to which one that stays refers as only the scope declares.
+
+    The server would let them go, and leave the other one an orphan. Returns how many. A row that nobody
+    approved is no hindrance here: the plan may have it stay without what it refers to.
+    """
+    declared = [one for one in works.references if not one.one_parent]
+    marked, more = 0, bool(declared)
+    while more:
+        with database_errors("following what the scope declares"):
+            found = sum(_mark_declared(connection, works, one, first) for one in declared)
+        more = found > 0
+        marked += found
+    return marked
+
+
+def _mark_declared(connection: Connection, works: Works, reference: Reference, first: int) -> int:
+    parent, child = works.tables[reference.parent.table], works.tables[reference.child.table]
+    return connection.execute(
+        sql.SQL(
+            "UPDATE {} AS p SET state = {} FROM {} AS k WHERE {} AND k.state = ANY({})"
+            " AND p.state = {} AND p.batch >= {}"
+        ).format(
+            parent.place, sql.Literal(NEEDED), child.place, refers(reference, parent, child),
+            sql.Literal([DIFFERS, NEEDED]), sql.Literal(GOING), sql.Literal(first),
+        )
+    ).rowcount  # fmt: skip
 
 
 def _referring(works: Works, key: ForeignKey, span: Span) -> sql.Composable:
