@@ -34,6 +34,10 @@ IDENTITY_TEST = IdentityTest(
     level=3, passed=True, no_lookup_table=True, on=TODAY, by="检验甲", report_sha256=DIGEST
 )
 
+OTHER = backup_key(
+    name="b", state="live", at=None, decryption_fails=False, copies=(), backup="nightly/run-1", until=TOMORROW
+)
+
 
 def refused(given: CertificateFacts) -> str:
     with pytest.raises(EvidenceInvalid) as error:
@@ -82,6 +86,15 @@ PROVISIONAL: dict[str, tuple[dict[str, Any], str]] = {
         {"keys": (backup_key(), pseudonym_key(state="live", at=None, decryption_fails=False))},
         "key p still lives",
     ),
+    "another backup": (
+        {"treated": PLAIN, "keys": (backup_key(), OTHER)},
+        "another backup of the database, nightly/run-1, still lives, and may hold the rows; "
+        f"it does not end before {TOMORROW}",
+    ),
+    "another backup that was never sealed": (
+        {"treated": PLAIN, "keys": (backup_key(), OTHER.model_copy(update={"until": None}))},
+        "nightly/run-1, still lives, and may hold the rows",
+    ),
     "no search": (
         {"search": None, "stores": (FACTS.stores[1],)},
         "search: no search was made",
@@ -123,6 +136,12 @@ def test_a_provisional_one_has_no_date_and_a_final_one_the_last_of_all() -> None
         made(FACTS, "final", YESTERDAY)
     later = facts(issued_at=at(20) + timedelta(days=9), keys=(backup_key(at=at(1) + timedelta(days=5)),))
     assert certify(later).effective_erasure_date == TODAY + timedelta(days=5)
+    ended = OTHER.model_copy(
+        update={"state": "unlinked", "at": at(1) + timedelta(days=8), "decryption_fails": True}
+    )
+    assert certify(
+        later.model_copy(update={"keys": (*later.keys, ended)})
+    ).effective_erasure_date == TODAY + timedelta(days=8)
     archive = backup_key(name="a", purpose="archive", state="live", at=None, decryption_fails=False)
     assert certify(facts(keys=(backup_key(), archive))).finality == "final"
 
@@ -183,6 +202,7 @@ REFUSED: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "shredding, no key": ({"keys": ()}, NO_SHRED),
     "shredding, not shown": ({"keys": (backup_key(decryption_fails=False),)}, NO_SHRED),
+    "shredding, another backup alive": ({"keys": (backup_key(), OTHER)}, NO_SHRED),
     "shredding, one of two": (
         {"keys": (backup_key(), backup_key(name="b", decryption_fails=False))}, NO_SHRED,
     ),

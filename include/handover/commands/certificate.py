@@ -27,15 +27,19 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
 
 
 def end_backup(options: Arguments) -> int:
-    """End the backup and say what became of its key."""
+    """End the backup; say what became of its key, and which certificates are to be issued anew."""
     from handover.stages.backup_end import backup_end
+    from handover.stages.certifying import outstanding
     from handover.stages.context import run_name
 
-    done = backup_end(open_case(options.case, run_name(options.run)))
+    context = open_case(options.case, run_name(options.run))
+    done = backup_end(context)
     opens = "it opens nothing any more" if done["decryption_fails"] else "a file of the backup still opens"
     print(f"key {done['key']}: {done['result']}; {opens}")
-    print(f"effective erasure date of this run's backup: {done['effective_erasure_date']}")
-    print(f"`handover certificate issue {options.case} --run {options.run}`", file=sys.stderr)
+    date = done["effective_erasure_date"] or "none yet, another backup of the database holds the rows"
+    print(f"effective erasure date: {date}")
+    for one in outstanding(context):
+        print(f"`handover certificate issue {one.case.case} --run {one.run}`", file=sys.stderr)
     return 0 if done["decryption_fails"] else 1
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import os
+import sys
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -89,14 +90,18 @@ def abort_case(options: Arguments) -> int:
     """End the newest run of a case and remove everything that it made."""
     from handover.local import runs, services
     from handover.stages.abort import abort_run
+    from handover.stages.certifying import outstanding
 
     machine = services.open_machine()
     services.require_alive(machine)
     run_id = runs.newest(machine, options.case)["dag_run_id"]
     runs.end(machine, options.case, run_id)
-    removed = abort_run(open_case(options.case, run_id))
+    context = open_case(options.case, run_id)
+    removed = abort_run(context)
     print("\n".join(f"removed {what}" for what in removed) or "nothing was left to remove")
     print(f"case {options.case}, run {run_id} is aborted; the source is as it was")
+    for one in outstanding(context):
+        print(f"`handover certificate issue {one.case.case} --run {one.run}`", file=sys.stderr)
     return 0
 
 

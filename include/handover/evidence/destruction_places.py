@@ -82,7 +82,7 @@ def keys_table(keys: Iterable[Key]) -> Table:
         rows=tuple(
             (
                 one.name,
-                _PURPOSES[one.purpose],
+                _purpose(one),
                 _KEYS[one.state],
                 one.at.isoformat(" ", "minutes") if one.at else "–",
                 _attempt(one),
@@ -92,6 +92,11 @@ def keys_table(keys: Iterable[Key]) -> Table:
         ),
         widths=(28, 17, 18, 22, 20, 22),
     )
+
+
+def _purpose(key: Key) -> Text:
+    said = _PURPOSES[key.purpose]
+    return say(f"{said.zh}：{key.backup}", f"{said.en} {key.backup}") if key.backup else said
 
 
 def _attempt(key: Key) -> Cell:

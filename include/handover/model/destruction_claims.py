@@ -93,7 +93,7 @@ def _open_keys(facts: CertificateFacts) -> Iterator[Text]:
         yield Text(zh="备份密钥未登记", en="no backup key is named")
     for key in _mortal(facts):
         if key.state == "live":
-            yield Text(zh=f"密钥 {key.name} 尚存", en=f"key {key.name} still lives")
+            yield _alive(key)
         elif not key.decryption_fails:
             yield Text(
                 zh=f"密钥 {key.name} 销毁后未做解密试验",
@@ -105,6 +105,16 @@ def _open_keys(facts: CertificateFacts) -> Iterator[Text]:
                     zh=f"密钥 {key.name} 的副本尚存：{copy.place}",
                     en=f"a copy of key {key.name}: {copy.place}",
                 )
+
+
+def _alive(key: Key) -> Text:
+    if key.backup is None:
+        return Text(zh=f"密钥 {key.name} 尚存", en=f"key {key.name} still lives")
+    zh = f"同一数据库的另一备份 {key.backup} 尚存，可能含有已删除的行"
+    en = f"another backup of the database, {key.backup}, still lives, and may hold the rows"
+    if key.until:
+        zh, en = f"{zh}；{key.until} 之前不终结", f"{en}; it does not end before {key.until}"
+    return Text(zh=zh, en=en)
 
 
 def _open_proofs(facts: CertificateFacts) -> Iterator[Text]:

@@ -165,6 +165,7 @@ class Key(Frozen):
 
     ``decryption_fails``: it was tried after the destruction. ``from_the_start``: the data it stands for was
     never stored otherwise than encrypted under it. Keys of archives live as long as what must be kept.
+    ``backup``: case and run of a backup that is not the run's own; ``until``: the day before which it lives.
     """
 
     name: Words
@@ -173,6 +174,8 @@ class Key(Frozen):
     at: AwareDatetime | None = None
     decryption_fails: bool = False
     from_the_start: bool = False
+    backup: Words | None = None
+    until: Day | None = None
     copies: tuple[KeyCopy, ...] = ()
 
     @property

@@ -1,7 +1,8 @@
 """The backup's end: its key is destroyed, it is shown that nothing opens any more, its files are deleted.
 
-From then on rows that were erased cannot come back from this run. The archive of what must be kept has other
-keys and lies elsewhere.
+From then on rows that were erased cannot come back from this run. As long as they can from another backup of
+the database, the erasure has no effective date. The archive of what must be kept has other keys and lies
+elsewhere.
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from typing import Any
 from handover.crashpoints import CrashPoint, passing
 from handover.errors import KeyUnavailable, NotReady, VaultCorrupt
 from handover.model.backup import ChunkReceipt
+from handover.stages.certificate_backups import other_backups
 from handover.stages.context import Context
 from handover.stages.erasures import spent
 from handover.stages.facts import LEGAL_TIME, legal_day
@@ -49,8 +51,9 @@ def _end(context: Context, destroyed: dict[str, Any]) -> None:
         context.store.delete(name)
     passing(CrashPoint.BACKUP_EMPTIED)
     told = {name: destroyed[name] for name in ("key", "at", "result", "copies", "decryption_fails")}
-    gone = datetime.fromisoformat(destroyed["at"]).astimezone(LEGAL_TIME).date()
-    context.record(ENDED, {**told, "effective_erasure_date": gone.isoformat()}, key=ENDED)
+    gone = datetime.fromisoformat(destroyed["at"]).astimezone(LEGAL_TIME).date().isoformat()
+    others = any(one.lives for one in other_backups(context))
+    context.record(ENDED, {**told, "effective_erasure_date": "" if others else gone}, key=ENDED)
 
 
 def has_ended(context: Context) -> bool:

@@ -11,14 +11,13 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from handover import __version__
-from handover.errors import KeyUnavailable, NotReady
+from handover.errors import NotReady
 from handover.evidence import report_pseudonyms
 from handover.model.destruction_acts import Execution, Supervised
 from handover.model.destruction_facts import (
     CertificateFacts,
     Involved,
     Key,
-    KeyCopy,
     ListReference,
     Part,
     ResidueLine,
@@ -30,9 +29,9 @@ from handover.model.disposal import DeclaredStore
 from handover.model.policy import Text
 from handover.stages.approval_standing import APPROVED, REQUESTED
 from handover.stages.approvals import MANDATED
-from handover.stages.archive_terms import keys_of
-from handover.stages.backup_end import DESTROYED, ENDED, backup_due
+from handover.stages.backup_end import ENDED, backup_due
 from handover.stages.certificate_counts import Counts
+from handover.stages.certificate_keys import certificate_keys
 from handover.stages.clean_residue import last_disposal, residue_lines
 from handover.stages.context import Context
 from handover.stages.datamaps import planned_datamap
@@ -44,8 +43,6 @@ from handover.stages.proving import PROVED, proof
 from handover.stages.tombstones import DESTROYED as TOMBSTONES_DESTROYED
 from handover.stages.tombstones import WRITTEN as TOMBSTONES
 from handover.stages.validating import validation
-from handover.vault.keyring import KeyState
-from handover.vault.roots import FileRootProvider, Purpose
 
 _SEARCHED = Text(zh="按键复查并按值检索", en="looked for by key, searched for values")
 _BY_VALUE = Text(zh="按值检索", en="searched for values")
@@ -69,7 +66,8 @@ def certificate_facts(context: Context) -> CertificateFacts:
         raise NotReady("it is not proven that what went is gone", hint="run or clear the task prove")
     now = datetime.now(UTC).astimezone(LEGAL_TIME)
     erased_at = _moment(context, last_disposal(context))
-    counts = Counts(context, datamap, body, erased_at.date(), _shredded(context))
+    keys = tuple(certificate_keys(context))
+    counts = Counts(context, datamap, body, erased_at.date(), _shredded(keys))
     stores = tuple(_stores(context, body))
     made = destruction_standing(context)
     return CertificateFacts(
@@ -92,8 +90,8 @@ def certificate_facts(context: Context) -> CertificateFacts:
         stores=stores,
         undeclared=() if _is_declared(context) else (context.case.source.connection,),
         search=_search(context, body, stores),
-        residue=tuple(_residue(context)),
-        keys=tuple(_keys(context)),
+        residue=tuple(_residue(context, keys)),
+        keys=keys,
         identity_test=None,
         media=(),
         lists=(
@@ -111,9 +109,10 @@ def _moment(context: Context, seq: int) -> datetime:
     return datetime.fromisoformat(entry.at).astimezone(LEGAL_TIME)
 
 
-def _shredded(context: Context) -> bool:
-    ended = context.entries(ENDED)
-    return bool(ended and ended[-1].body["decryption_fails"])
+def _shredded(keys: Iterable[Key]) -> bool:
+    """Say whether no backup that held the rows opens any more."""
+    backups = [one for one in keys if one.purpose == "backup"]
+    return bool(backups) and all(one.state != "live" and one.decryption_fails for one in backups)
 
 
 def _is_declared(context: Context) -> bool:
@@ -160,7 +159,7 @@ def _search(context: Context, body: Mapping[str, Any], stores: Iterable[Store]) 
     )
 
 
-def _residue(context: Context) -> Iterator[ResidueLine]:
+def _residue(context: Context, keys: Iterable[Key]) -> Iterator[ResidueLine]:
     for found in residue_lines(context):
         yield residue_line(found, context.case.disposal.mandatory)
     ended = bool(context.entries(ENDED))
@@ -176,6 +175,8 @@ def _residue(context: Context) -> Iterator[ResidueLine]:
             Text(zh=f"备份保留至 {due}，尚有 {left} 个文件", en=f"kept until {due}, {left} files are there"),
         ),
     )
+    if others := [one for one in keys if one.backup]:
+        yield _other_vaults(others)
     yield ResidueLine(
         place=Text(
             zh="本系统的日志、调度记录和记录链", en="this system's logs, scheduler's records and ledger"
@@ -188,45 +189,19 @@ def _residue(context: Context) -> Iterator[ResidueLine]:
     )
 
 
-def _keys(context: Context) -> Iterator[Key]:
-    known = [
-        k for k in context.keyring.list() if (k.purpose, k.case) == (Purpose.BACKUP, context.backup_name)
-    ]
-    ended = {str(entry.body["key"]): entry.body for entry in context.entries(DESTROYED)}
-    for one in known:
-        said = ended.get(one.key_id)
-        if said is None and one.state is KeyState.ACTIVE:
-            yield Key(name=one.key_id, purpose="backup", state="live")
-        elif said is not None:
-            yield _dead(one.key_id, "backup", said, fails=bool(said["decryption_fails"]))
-    for name, archived in keys_of(context).items():
-        if archived.state is KeyState.ACTIVE:
-            yield Key(name=name, purpose="archive", state="live")
-    for entry in context.entries(report_pseudonyms.DESTROYED)[-1:]:
-        for one_key in entry.body["keys"]:
-            yield _dead(one_key["key"], "pseudonyms", one_key, fails=_is_gone(context, one_key["key"]))
-
-
-def _dead(name: str, purpose: str, said: Mapping[str, Any], *, fails: bool) -> Key:
-    unlinked = said["result"] == FileRootProvider.destruction
-    return Key.model_validate(
-        {
-            "name": name,
-            "purpose": purpose,
-            "state": "unlinked" if unlinked else "destroyed",
-            "at": datetime.fromisoformat(said["at"]).astimezone(LEGAL_TIME),
-            "decryption_fails": fails,
-            "copies": [KeyCopy(place=place, destroyed=False) for place in said["copies"]],
-        }
+def _other_vaults(others: Iterable[Key]) -> ResidueLine:
+    alive = [str(one.backup) for one in others if one.state == "live"]
+    return ResidueLine(
+        place=Text(
+            zh="本系统的备份库（同一数据库的其他备份）",
+            en="this system's vault: other backups of the database",
+        ),
+        outcome="not cleared" if alive else "cleared",
+        how=Text(zh="查阅记录链", en="the ledger read"),
+        reasons=(Text(zh=f"尚存：{'、'.join(alive)}", en=f"still there: {', '.join(alive)}"),)
+        if alive
+        else (),
     )
-
-
-def _is_gone(context: Context, key: str) -> bool:
-    try:
-        context.keyring.key(key)
-    except KeyUnavailable:
-        return True
-    return False
 
 
 def _involved(context: Context, on: date) -> Iterator[Involved]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Set
 from pathlib import Path
 
 from handover.crashpoints import CrashPoint, passing
@@ -17,11 +18,15 @@ from handover.evidence.destruction_paper import page
 from handover.evidence.manifest import statement, write_evidence
 from handover.model.destruction_certificate import Certificate, certify
 from handover.stages.backup_end import backup_due, backup_end, has_ended
+from handover.stages.certificate_backups import is_alive, other_backups
 from handover.stages.certificate_facts import certificate_facts
 from handover.stages.clean_residue import residue_faults
 from handover.stages.context import Context
 from handover.stages.destruction_signing import destruction_documents
+from handover.stages.disposal import OPENED
+from handover.stages.erasures import ENDED, PastRun, same_database
 from handover.stages.facts import legal_day
+from handover.stages.failures import Failures
 from handover.stages.proving import proof, prove_faults
 from handover.stages.tombstones import tombstone_faults
 
@@ -42,10 +47,38 @@ def certificate(context: Context) -> dict[str, bytes]:
 
 
 def end_when_due(context: Context) -> None:
-    """End the backup of a complete run whose day has come, and issue the certificate that this leaves."""
+    """End the backup of a complete run whose day has come, and issue the certificates that this leaves."""
     if context.disposes and legal_day() >= backup_due(context):
         backup_end(context)
         issue_certificate(context)
+        issue_outstanding(context)
+
+
+def issue_outstanding(context: Context) -> None:
+    """Issue every outstanding certificate; one that cannot be issued does not keep the others."""
+    failures = Failures()
+    for one in outstanding(context):
+        with failures.while_doing(f"issuing the certificate of {one.name}"):
+            issue_certificate(one.context(context))
+    failures.raise_first()
+
+
+def outstanding(context: Context) -> list[PastRun]:
+    """Return the runs over the database whose last certificate does not know yet that all backups ended.
+
+    Also those of which none was issued since the run's own backup ended: whoever was to do it was killed.
+    """
+    every = same_database(context)
+    alive = {one.name for one in every if is_alive(one)}
+    return [one for one in every if {OPENED, ENDED} <= one.entries.keys() and _is_outstanding(one, alive)]
+
+
+def _is_outstanding(one: PastRun, alive: Set[str]) -> bool:
+    issued, written = one.last(ISSUED), one.last(WRITTEN)
+    if issued is None or written is None or written.seq < issued.seq or not issued.body["backup_ended"]:
+        return True
+    waited_for = set(issued.body.get("other_backups", ()))
+    return bool(waited_for) and not waited_for & alive
 
 
 def certificate_faults(context: Context) -> list[str]:
@@ -91,6 +124,7 @@ def issue_certificate(context: Context) -> Path:
             "finality": made.finality,
             "effective_erasure_date": str(made.effective_erasure_date or ""),
             "backup_ended": has_ended(context),
+            "other_backups": [one.past.name for one in other_backups(context) if one.lives],
             "open_points": [point.en for point in made.open_points],
         }
         # First the entry: each attempt gets a folder of its own.

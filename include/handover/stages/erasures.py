@@ -27,10 +27,11 @@ from handover.vault.roots import Purpose
 
 EXPORTED, SEALED, ENDED, ABORTED = "snapshot-exported", "backup-sealed", "backup-ended", "run-aborted"
 ARCHIVED = "archive-sealed"
+ISSUED, CERTIFIED = "certificate-issued", "certificate-written"
 # What an entry of the law says is in the way of rows that are to go.
 _IN_THE_WAY = ("hindered", "kept", "held")
 TAKING = (OPENED, HEARD, ERASING_PLANNED, ERASED, WRITTEN, DESTROYED)
-KINDS = ("run-opened", "plan", EXPORTED, SEALED, ENDED, ABORTED, *TAKING, ARCHIVED)
+KINDS = ("run-opened", "plan", EXPORTED, SEALED, ENDED, ABORTED, *TAKING, ARCHIVED, ISSUED, CERTIFIED)
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,14 @@ from handover.errors import NotReady
 from handover.stages.abort import abort_run
 from handover.stages.approvals import NOT_REQUIRED
 from handover.stages.backup_end import backup_due, backup_end
-from handover.stages.certifying import end_when_due
+from handover.stages.certificate_backups import is_alive
+from handover.stages.certifying import issue_outstanding
 from handover.stages.context import Context
 from handover.stages.disposal import is_open
-from handover.stages.erasures import ABORTED, ENDED, EXPORTED, SEALED, PastRun, active_backups, past_runs
+from handover.stages.erasures import EXPORTED, SEALED, PastRun, past_runs
 from handover.stages.facts import LEGAL_TIME, legal_day
+from handover.stages.failures import Failures
+from handover.vault.roots import Purpose
 
 WHY = "a backup of the source into its keeper's own vault: nothing is handed over, nothing changes there"
 
@@ -32,39 +35,43 @@ def need_no_approval(context: Context) -> None:
 def end_due_backups(context: Context) -> int:
     """End every backup of the source whose day has come, of whatever daily run; returns how many.
 
+    Then the certificates are issued that this leaves, of whatever run over the database.
+
     Safe to repeat. A backup that never became complete goes as well, sealed or not; what disposed of rows and
     is not complete keeps its backup, which may be all that is left of them. One that cannot be ended does not
     keep the others: its error is raised at the end.
     """
-    active = active_backups(context.keyring)
     ended = 0
-    failures: list[Exception] = []
-    for one in past_runs(context.ledger):
-        if one.case.case == context.case.case and one.case.is_daily and one.name in active:
-            try:
-                ended += _end(context, one)
-            except Exception as failure:  # noqa: BLE001 (raised below)
-                failure.add_note(f"while ending the backup {one.name}")
-                failures.append(failure)
-    for other in failures[1:]:
-        failures[0].add_note(f"and {type(other).__name__} {other.__notes__[-1]}")
-    if failures:
-        raise failures[0]
+    failures = Failures()
+    for one in _unended(context):
+        with failures.while_doing(f"ending the backup {one.name}"):
+            ended += _end(context, one)
+    with failures.while_doing("issuing certificates"):
+        issue_outstanding(context)
+    failures.raise_first()
     return ended
+
+
+def _unended(context: Context) -> list[PastRun]:
+    """Return the daily runs of the source that ever had a backup key and whose end is not in the ledger.
+
+    Not those alone whose key lives: whoever ended one may have been killed once the key was destroyed.
+    """
+    begun = {key.case for key in context.keyring.list() if key.purpose is Purpose.BACKUP}
+    return [
+        one
+        for one in past_runs(context.ledger)
+        if one.case.case == context.case.case and one.case.is_daily and one.name in begun and is_alive(one)
+    ]
 
 
 def _end(context: Context, one: PastRun) -> bool:
     mine = one.context(context)
-    if ABORTED in one.entries or ENDED in one.entries:
-        return False
     closed = mine.entries("run-closed")
     if closed and closed[-1].body["status"] == "complete":
         if legal_day() < backup_due(mine):
             return False
-        if mine.disposes:
-            end_when_due(mine)
-        else:
-            backup_end(mine)
+        backup_end(mine)
         return True
     # Its whole day has to be over: somebody may be about to go on with it.
     if is_open(mine) or _waits_for_people(one) or legal_day() <= _due_unfinished(mine, one):

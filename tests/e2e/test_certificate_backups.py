@@ -1,0 +1,145 @@
+"""A certificate is final only once no backup of the database holds what went, whichever run made it."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from fixtures.disposed import Disposing, fill
+from fixtures.erased import gone, open_erasing, proven
+from fixtures.runs import Runner, backed_up
+from handover.evidence import destruction_certificate
+from handover.evidence.pdf import write_pdf
+from handover.model.approval import Account
+from handover.model.destruction_certificate import certify
+from handover.stages import backup_end, certificate_facts, certifying, scheduled_backups
+from handover.stages.certificate_keys import certificate_keys
+from handover.stages.close import close_run
+from handover.stages.context import Context
+from handover.stages.facts import legal_day
+from handover.stages.restore_test import restore_test
+from handover.stages.scheduled_backups import end_due_backups, need_no_approval
+from handover.stages.validating import validate_result
+from handover.vault import keyring
+
+DAYS = 30
+NIGHTLY: dict[str, Any] = {
+    "case": "nightly", "kind": "backup", "transaction": "retention", "target": None, "lanes": 1,
+    "source": {"connection": "src", "schemas": ["s"], "large_objects": False},
+    "disposal": {"backup_days": DAYS},
+}  # fmt: skip
+
+
+@pytest.fixture
+def company(runner: Runner) -> Disposing:
+    """A runner whose source is filled."""
+    return fill(runner)
+
+
+def nightly(company: Disposing, run: str, *, complete: bool = True) -> Context:
+    """A scheduled backup of the whole database."""
+    context = company.open(run, **NIGHTLY)
+    backed_up(context)
+    if complete:
+        need_no_approval(context)
+        restore_test(context)
+        close_run(context)
+    return context
+
+
+def erased(company: Disposing) -> Context:
+    """A complete run that erased, whose result is good enough."""
+    context = open_erasing(company)
+    gone(context)
+    proven(context)
+    validate_result(context, Account(name="first", id="first"), good_enough=True, reason="reviewed 已审阅")
+    close_run(context)
+    return context
+
+
+def open_points(context: Context) -> list[str]:
+    return [point.en for point in certify(certificate_facts.certificate_facts(context)).open_points]
+
+
+def certificates(context: Context) -> list[dict[str, Any]]:
+    """The certificates that were issued since the run was closed."""
+    folders = [Path(entry.body["folder"]) for entry in context.entries(certifying.WRITTEN)]
+    return [json.loads((one / "destruction-certificate.json").read_text(encoding="utf-8")) for one in folders]
+
+
+def at_a_later_day(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
+    """Let days go by for whatever ends backups, destroys keys and issues certificates."""
+    gone_by, day = timedelta(days=days), legal_day() + timedelta(days=days)
+
+    class Later(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> Any:
+            return datetime.now(tz) + gone_by
+
+    for module in (scheduled_backups, backup_end):
+        monkeypatch.setattr(module, "legal_day", lambda: day)
+    monkeypatch.setattr(certificate_facts, "datetime", Later)
+    monkeypatch.setattr(keyring, "_now", lambda: (datetime.now(UTC) + gone_by).isoformat(timespec="seconds"))
+
+
+def test_final_when_the_last_backup_with_the_rows_has_ended(
+    company: Disposing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    # Without the font there is no PDF of each certificate, which others test.
+    monkeypatch.setattr(destruction_certificate, "write_pdf", partial(write_pdf, fonts=tmp_path / "none"))
+    before = nightly(company, "before")
+    stuck = nightly(company, "stuck", complete=False)
+    run = erased(company)
+    after = nightly(company, "after")
+    assert [key.backup for key in certificate_keys(run)] == [None, "nightly/before", "nightly/stuck"]
+    day = legal_day() + timedelta(days=DAYS)
+    lives = (
+        "another backup of the database, nightly/{}, still lives, and may hold the rows; "
+        f"it does not end before {day}"
+    )
+    assert {lives.format("before"), lives.format("stuck")} < set(open_points(run))
+    own_backup_ends(run, before, {lives.format("before"), lives.format("stuck")})
+    at_a_later_day(monkeypatch, DAYS + 1)
+    killed_between_key_and_ledger(run, before)
+    assert end_due_backups(after) == 3
+    assert before.entries("backup-ended")
+    assert stuck.entries("run-aborted")
+    assert [list(one.store.list(f"nightly/{one.run}/")) for one in (before, stuck)] == [[], []]
+    _, made = certificates(run)
+    last = (day + timedelta(days=1)).isoformat()
+    assert (made["finality"], made["effective_erasure_date"]) == ("final", last)
+    assert {one["method"] for one in made["treated"]} == {
+        "logical_deletion_crypto_shredding", "pseudonymised"}  # fmt: skip
+    assert [(key["backup"], key["state"], key["decryption_fails"]) for key in made["keys"]] == [
+        (None, "unlinked", True), ("nightly/before", "unlinked", True), ("nightly/stuck", "unlinked", True)
+    ]  # fmt: skip
+    assert end_due_backups(after) == 0
+    assert len(certificates(run)) == 2
+
+
+def own_backup_ends(run: Context, other: Context, lives: set[str]) -> None:
+    """Whoever ended it was killed before a certificate was issued: the next who ends backups issues it."""
+    done = backup_end.backup_end(run)
+    assert done["effective_erasure_date"] == "", "other backups hold the rows"
+    for _ in range(2):
+        assert end_due_backups(other) == 0
+    (made,) = certificates(run)
+    assert (made["finality"], made["effective_erasure_date"]) == ("provisional", None)
+    assert {one["method"] for one in made["treated"]} == {"logical_deletion", "pseudonymised"}
+    places = "residue not cleared: this system's vault: other backups of the database"
+    assert {point["en"] for point in made["words"]["open_points"]} == lives | {places}
+    assert all(
+        "nightly/" in point["zh"] or "其他备份" in point["zh"] for point in made["words"]["open_points"]
+    )
+    assert run.entries(certifying.ISSUED)[-1].body["other_backups"] == ["nightly/before", "nightly/stuck"]
+
+
+def killed_between_key_and_ledger(run: Context, backup: Context) -> None:
+    """The key of a backup is destroyed, its files lie there, the ledger does not know: it has not ended."""
+    backup.keyring.destroy(backup.backup_key_id)
+    assert any("nightly/before, still lives" in point for point in open_points(run))
