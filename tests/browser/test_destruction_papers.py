@@ -329,7 +329,7 @@ def test_how_persons_are_reached_and_what_they_signed_stands_there() -> None:
     ("changes", "words"),
     [
         ({"keys": (backup_key(state="unlinked"),)}, "key unlinked, not verifiable"),
-        ({"keys": (backup_key(copies=()),)}, "无已知副本"),
+        ({"keys": (backup_key(copies=()),)}, "未申报副本"),
         ({"keys": (backup_key(), backup_key(name="b", backup="nightly/run-1"))}, "备份：nightly/run-1"),
         ({"uscc": None, "verification_url": "https://example.invalid/XZ-2026-1"}, "example.invalid"),
     ],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,7 @@ from handover.model.destruction_certificate import certify
 from handover.stages import backup_end, certificate_facts, certifying, scheduled_backups
 from handover.stages.certificate_keys import certificate_keys
 from handover.stages.close import close_run
-from handover.stages.context import Context
+from handover.stages.context import Context, open_case
 from handover.stages.facts import legal_day
 from handover.stages.restore_test import restore_test
 from handover.stages.scheduled_backups import end_due_backups, need_no_approval
@@ -72,6 +73,14 @@ def certificates(context: Context) -> list[dict[str, Any]]:
     return [json.loads((one / "destruction-certificate.json").read_text(encoding="utf-8")) for one in folders]
 
 
+def declaring(company: Disposing, context: Context, copies: str) -> Context:
+    """The same run where copies of the keyring are declared."""
+    variables = {**context.settings.variables, "HANDOVER_KEY_COPIES": copies}
+    return open_case(
+        replace(context.settings, variables=variables), context.case, context.run, company.urls.__getitem__
+    )
+
+
 def at_a_later_day(monkeypatch: pytest.MonkeyPatch, days: int) -> None:
     """Let days go by for whatever ends backups, destroys keys and issues certificates."""
     gone_by, day = timedelta(days=days), legal_day() + timedelta(days=days)
@@ -103,9 +112,13 @@ def test_final_when_the_last_backup_with_the_rows_has_ended(
         f"it does not end before {day}"
     )
     assert {lives.format("before"), lives.format("stuck")} < set(open_points(run))
-    own_backup_ends(run, before, {lives.format("before"), lives.format("stuck")})
+    run = declaring(company, run, "safe")
+    own_backup_ends(run, declaring(company, before, "safe"), {lives.format("before"), lives.format("stuck")})
     at_a_later_day(monkeypatch, DAYS + 1)
     killed_between_key_and_ledger(run, before)
+    copy = f"a copy of key {run.entries(backup_end.ENDED)[-1].body['key']}: safe"
+    assert copy in open_points(declaring(company, run, "")), "taken out of the setting, it still counts"
+    after = declaring(company, after, f"safe = destroyed {day}")
     assert end_due_backups(after) == 3
     assert before.entries("backup-ended")
     assert stuck.entries("run-aborted")
@@ -118,6 +131,8 @@ def test_final_when_the_last_backup_with_the_rows_has_ended(
     assert [(key["backup"], key["state"], key["decryption_fails"]) for key in made["keys"]] == [
         (None, "unlinked", True), ("nightly/before", "unlinked", True), ("nightly/stuck", "unlinked", True)
     ]  # fmt: skip
+    copies = [[(copy["place"], copy["destroyed"]) for copy in key["copies"]] for key in made["keys"]]
+    assert copies == [[("safe", True)], [], [("safe", True)]]
     assert end_due_backups(after) == 0
     assert len(certificates(run)) == 2
 
@@ -126,16 +141,16 @@ def own_backup_ends(run: Context, other: Context, lives: set[str]) -> None:
     """Whoever ended it was killed before a certificate was issued: the next who ends backups issues it."""
     done = backup_end.backup_end(run)
     assert done["effective_erasure_date"] == "", "other backups hold the rows"
+    assert done["copies"] == ["safe"]
     for _ in range(2):
         assert end_due_backups(other) == 0
     (made,) = certificates(run)
     assert (made["finality"], made["effective_erasure_date"]) == ("provisional", None)
     assert {one["method"] for one in made["treated"]} == {"logical_deletion", "pseudonymised"}
     places = "residue not cleared: this system's vault: other backups of the database"
-    assert {point["en"] for point in made["words"]["open_points"]} == lives | {places}
-    assert all(
-        "nightly/" in point["zh"] or "其他备份" in point["zh"] for point in made["words"]["open_points"]
-    )
+    points, copies = made["words"]["open_points"], {f"a copy of key {k['name']}: safe" for k in made["keys"]}
+    assert {point["en"] for point in points} == lives | {places} | copies
+    assert sum("同一数据库的另一备份 nightly/" in point["zh"] for point in points) == 2
     assert run.entries(certifying.ISSUED)[-1].body["other_backups"] == ["nightly/before", "nightly/stuck"]
 
 

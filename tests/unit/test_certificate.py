@@ -142,6 +142,9 @@ def test_a_provisional_one_has_no_date_and_a_final_one_the_last_of_all() -> None
     assert certify(
         later.model_copy(update={"keys": (*later.keys, ended)})
     ).effective_erasure_date == TODAY + timedelta(days=8)
+    copy = KeyCopy(place="x", destroyed=True, on=TODAY + timedelta(days=9))
+    copied = later.model_copy(update={"keys": (backup_key(copies=(copy,)),)})
+    assert certify(copied).effective_erasure_date == copy.on
     archive = backup_key(name="a", purpose="archive", state="live", at=None, decryption_fails=False)
     assert certify(facts(keys=(backup_key(), archive))).finality == "final"
 

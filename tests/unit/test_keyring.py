@@ -4,6 +4,7 @@ import base64
 import json
 import multiprocessing
 import shutil
+from datetime import date
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.keywrap import aes_key_unwrap
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
 from handover.errors import ConfigurationMissing, KeyUnavailable
+from handover.vault.copies import DeclaredCopy, declared_copies
 from handover.vault.keyring import Keyring, KeyState, Purpose, RootInfo
 from handover.vault.roots import FileRootProvider
 
@@ -116,6 +118,26 @@ def test_rotate_keeps_keys_and_removes_the_old_root(ring: Keyring) -> None:
     ]
     assert {info.root for info in ring.list() if info.purpose is Purpose.BACKUP} == {2}
     assert ring.find(Purpose.EVIDENCE, "a") == other
+
+
+def test_copies_of_the_keyring_are_declared() -> None:
+    said = "safe in Shanghai; /mnt/keys = destroyed 2026-11-22;"
+    assert declared_copies({"HANDOVER_KEY_COPIES": said}) == (
+        DeclaredCopy("safe in Shanghai"),
+        DeclaredCopy("/mnt/keys", date(2026, 11, 22)),
+    )
+    assert declared_copies({}) == ()
+
+
+@pytest.mark.parametrize("said", ["safe = destroyed", "safe = destroyed soon", "= destroyed 2026-11-22"])
+def test_a_declaration_that_says_no_place_or_day_is_refused(said: str) -> None:
+    with pytest.raises(ConfigurationMissing, match="names no place, or no day"):
+        declared_copies({"HANDOVER_KEY_COPIES": f"office; {said}"})
+
+
+def test_a_destruction_names_the_copies_that_are_declared(tmp_path: Path) -> None:
+    declared = Keyring.open(tmp_path / "keys", ["safe", "office"])
+    assert declared.destroy(declared.ensure(Purpose.BACKUP, "a").key_id).copies == ("safe", "office")
 
 
 def test_destroyed_key_is_gone_and_the_others_stay(ring: Keyring) -> None:

@@ -77,7 +77,7 @@ def keys_table(keys: Iterable[Key]) -> Table:
             say("状态", "state"),
             say("时间", "at"),
             say("解密试验", "attempt to decrypt"),
-            say("已知副本", "known copies"),
+            say("已申报副本", "declared copies"),
         ),
         rows=tuple(
             (
@@ -110,7 +110,7 @@ def _copies(key: Key) -> Cell:
         (copy.place, ("已销毁", "destroyed") if copy.destroyed else ("尚存", "live")) for copy in key.copies
     ]
     if not listed:
-        return say("无已知副本", "none known")
+        return say("未申报副本", "none was declared")
     return say(
         "；".join(f"{place} {words[0]}" for place, words in listed),
         "; ".join(words[1] for _, words in listed),

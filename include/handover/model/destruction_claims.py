@@ -144,6 +144,7 @@ def effective_date(facts: CertificateFacts) -> date:
     zone = facts.issued_at.tzinfo
     days = [facts.erased_at.astimezone(zone).date()]
     days += [key.at.astimezone(zone).date() for key in _mortal(facts) if key.at]
+    days += [copy.on for key in _mortal(facts) for copy in key.copies if copy.on]
     days += [store.attestation.on for store in facts.stores if store.attestation]
     days += [medium.on for medium in facts.media]
     return max(days)

@@ -154,10 +154,11 @@ def residue_line(found: Residue, mandatory: Collection[Place]) -> ResidueLine:
 
 
 class KeyCopy(Frozen):
-    """A known copy of a key."""
+    """A declared copy of a key; ``on``: the day on which it was destroyed, where that is known."""
 
     place: Words
     destroyed: bool
+    on: Day | None = None
 
 
 class Key(Frozen):
@@ -180,7 +181,7 @@ class Key(Frozen):
 
     @property
     def copies_gone(self) -> bool:
-        """Say whether every known copy was destroyed."""
+        """Say whether every declared copy was destroyed."""
         return all(copy.destroyed for copy in self.copies)
 
     @model_validator(mode="after")

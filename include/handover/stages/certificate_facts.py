@@ -112,7 +112,8 @@ def _moment(context: Context, seq: int) -> datetime:
 def _shredded(keys: Iterable[Key]) -> bool:
     """Say whether no backup that held the rows opens any more."""
     backups = [one for one in keys if one.purpose == "backup"]
-    return bool(backups) and all(one.state != "live" and one.decryption_fails for one in backups)
+    dead = (one.state != "live" and one.decryption_fails and one.copies_gone for one in backups)
+    return bool(backups) and all(dead)
 
 
 def _is_declared(context: Context) -> bool:

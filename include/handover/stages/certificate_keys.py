@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from handover.errors import KeyUnavailable
 from handover.evidence import report_pseudonyms
@@ -15,8 +15,11 @@ from handover.stages.certificate_backups import OtherBackup, other_backups
 from handover.stages.context import Context
 from handover.stages.erasures import ABORTED, ENDED, SEALED
 from handover.stages.facts import LEGAL_TIME
+from handover.vault.copies import declared_copies
 from handover.vault.keyring import KeyState
 from handover.vault.roots import FileRootProvider, Purpose
+
+Purposes = Literal["backup", "pseudonyms", "archive"]
 
 
 def certificate_keys(context: Context) -> Iterator[Key]:
@@ -26,10 +29,10 @@ def certificate_keys(context: Context) -> Iterator[Key]:
         yield _of_another(context, one)
     for name, archived in keys_of(context).items():
         if archived.state is KeyState.ACTIVE:
-            yield Key(name=name, purpose="archive", state="live")
+            yield _live(context, name, "archive")
     for entry in context.entries(report_pseudonyms.DESTROYED)[-1:]:
         for one_key in entry.body["keys"]:
-            yield _dead(one_key["key"], "pseudonyms", one_key, fails=_is_gone(context, one_key["key"]))
+            yield _dead(context, one_key["key"], "pseudonyms", one_key, _is_gone(context, one_key["key"]))
 
 
 def _own(context: Context) -> Iterator[Key]:
@@ -40,37 +43,47 @@ def _own(context: Context) -> Iterator[Key]:
     for one in known:
         said = ended.get(one.key_id)
         if said is None and one.state is KeyState.ACTIVE:
-            yield Key(name=one.key_id, purpose="backup", state="live")
+            yield _live(context, one.key_id, "backup")
         elif said is not None:
-            yield _dead(one.key_id, "backup", said, fails=bool(said["decryption_fails"]))
+            yield _dead(context, one.key_id, "backup", said, bool(said["decryption_fails"]))
 
 
 def _of_another(context: Context, one: OtherBackup) -> Key:
-    name, of = one.key.key_id, one.past.name
+    name = one.key.key_id
     if one.lives:
         until = backup_due(one.past.context(context)) if SEALED in one.past.entries else None
-        return Key(name=name, purpose="backup", state="live", backup=of, until=until)
-    if ended := one.past.last(ENDED):
-        made = _dead(name, "backup", ended.body, fails=bool(ended.body["decryption_fails"]))
-    else:  # an abort does not tell when its key went, nor tries it
-        aborted = one.past.entries[ABORTED][-1]
-        said = {"at": aborted.at, "result": FileRootProvider.destruction, "copies": ()}
-        made = _dead(name, "backup", said, fails=_is_gone(context, name))
-    return made.model_copy(update={"backup": of})
+        made = _live(context, name, "backup").model_copy(update={"until": until})
+    elif ended := one.past.last(ENDED):
+        made = _dead(context, name, "backup", ended.body, bool(ended.body["decryption_fails"]))
+    else:  # an abort does not tell when its key went, nor of copies, nor tries it
+        copies = [each.place for each in declared_copies(context.settings.variables)]
+        at = one.past.entries[ABORTED][-1].at
+        said = {"at": at, "result": FileRootProvider.destruction, "copies": copies}
+        made = _dead(context, name, "backup", said, _is_gone(context, name))
+    return made.model_copy(update={"backup": one.past.name})
 
 
-def _dead(name: str, purpose: str, said: Mapping[str, Any], *, fails: bool) -> Key:
-    unlinked = said["result"] == FileRootProvider.destruction
-    return Key.model_validate(
-        {
-            "name": name,
-            "purpose": purpose,
-            "state": "unlinked" if unlinked else "destroyed",
-            "at": datetime.fromisoformat(said["at"]).astimezone(LEGAL_TIME),
-            "decryption_fails": fails,
-            "copies": [KeyCopy(place=place, destroyed=False) for place in said["copies"]],
-        }
+def _live(context: Context, name: str, purpose: Purposes) -> Key:
+    places = [one.place for one in declared_copies(context.settings.variables) if one.destroyed is None]
+    return Key(name=name, purpose=purpose, state="live", copies=tuple(_copies(context, places)))
+
+
+def _dead(context: Context, name: str, purpose: Purposes, said: Mapping[str, Any], fails: bool) -> Key:
+    return Key(
+        name=name,
+        purpose=purpose,
+        state="unlinked" if said["result"] == FileRootProvider.destruction else "destroyed",
+        at=datetime.fromisoformat(said["at"]).astimezone(LEGAL_TIME),
+        decryption_fails=fails,
+        copies=tuple(_copies(context, said["copies"])),
     )
+
+
+def _copies(context: Context, places: Iterable[str]) -> Iterator[KeyCopy]:
+    """Yield the copies of a key; one that is not declared any more counts as there."""
+    gone = {one.place: one.destroyed for one in declared_copies(context.settings.variables)}
+    for place in places:
+        yield KeyCopy(place=place, destroyed=gone.get(place) is not None, on=gone.get(place))
 
 
 def _is_gone(context: Context, key: str) -> bool:

@@ -21,6 +21,7 @@ from handover.model.plan import Plan
 from handover.postgres.tools import ClientPrograms
 from handover.settings import Settings
 from handover.stages.stopping import StopFlag
+from handover.vault.copies import declared_copies
 from handover.vault.keyring import Keyring
 from handover.vault.roots import Purpose
 from handover.vault.segment import Label, open_segment, read_header, seal
@@ -220,7 +221,8 @@ def open_context(settings: Settings, case_id: str, run_id: str, resolve: Resolve
 
 def open_case(settings: Settings, case: Case, run_id: str, resolve: Resolver) -> Context:
     """Open a run of a case: find its connections, open ledger, vault and keyring."""
-    keyring = Keyring.open(settings.keyring)
+    copies = [one.place for one in declared_copies(settings.variables) if one.destroyed is None]
+    keyring = Keyring.open(settings.keyring, copies)
     ledger_url = settings.require("HANDOVER_LEDGER_URL")
     urls = [
         _resolved(resolve, field, connection) if connection else ""

@@ -13,7 +13,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
@@ -60,7 +60,7 @@ class RootInfo:
 
 @dataclass(frozen=True)
 class Destruction:
-    """What was done to a key, and what may be claimed about it."""
+    """What was done to a key, and what may be claimed about it; ``copies``: declared ones that live on."""
 
     key_id: str
     purpose: Purpose
@@ -88,14 +88,18 @@ class _Book:
 
 
 class Keyring:
-    """Keys in one folder: ``keyring.json``, its lock and, with the file provider, ``roots/``."""
+    """Keys in one folder: ``keyring.json``, its lock and, with the file provider, ``roots/``.
 
-    def __init__(self, folder: Path, provider: RootProvider) -> None:
+    ``copies``: where its keeper says that copies of it are.
+    """
+
+    def __init__(self, folder: Path, provider: RootProvider, copies: Iterable[str] = ()) -> None:
         self.folder = folder
         self._provider = provider
+        self._copies = tuple(copies)
 
     @classmethod
-    def open(cls, folder: Path) -> Keyring:
+    def open(cls, folder: Path, copies: Iterable[str] = ()) -> Keyring:
         """The keyring in ``folder`` with file roots; an absent folder is created (0700)."""
         try:
             make_private_folders(folder)
@@ -107,7 +111,7 @@ class Keyring:
                 f"the keyring folder {folder} can be entered by others (mode {mode & 0o777:o})",
                 hint=f"chmod 700 {folder}",
             )
-        ring = cls(folder, FileRootProvider(folder / "roots"))
+        ring = cls(folder, FileRootProvider(folder / "roots"), copies)
         with ring._changing() as book:
             ring._destroy_superseded(book)
         return ring
@@ -158,7 +162,7 @@ class Keyring:
                 self._rewrap(book, info.purpose)
             self._destroy_superseded(book)
             info, at = record.info, record.destroyed
-            return Destruction(key_id, info.purpose, info.case, at, self._provider.destruction, ())
+            return Destruction(key_id, info.purpose, info.case, at, self._provider.destruction, self._copies)
 
     def signer(self) -> Signer:
         """The signer of this installation, made now if there is none."""
