@@ -15,7 +15,7 @@ from handover.errors import CaseInvalid, HandoverError, LedgerRefused, NotReady
 from handover.model.case import Case, parse_case
 from handover.settings import REPOSITORY
 from handover.stages.approval_question import question
-from handover.stages.approval_standing import standing
+from handover.stages.approval_standing import given_before, standing
 from handover.stages.approvals import (
     Answer,
     Outcome,
@@ -154,6 +154,22 @@ def test_an_approval_expires(run: Context) -> None:
     while datetime.now(UTC) < soon + LATE:
         pass
     assert is_shut(run)
+
+
+def test_who_counted_at_a_moment_is_known_afterwards(run: Context) -> None:
+    """For certificates: neither who said no since, nor what has run out by now, changes it."""
+    digest = standing(run, "execute").digest
+    soon = datetime.now(UTC) - LATE + timedelta(seconds=1)
+    say(run, "first", at=soon)
+    say(run, "second", "7")
+    moment = run.record("disposal-opened", {"plan_digest": digest})
+    while datetime.now(UTC) < soon + LATE:
+        pass
+    say(run, "first", yes=False, code="")
+    say(run, "first")
+    late = run.record("disposal-opened", {"plan_digest": digest})
+    names = [[e.body["by"] for e in given_before(run, "execute", digest, one)] for one in (moment, late)]
+    assert names == [["first", "second"], ["first"]]
 
 
 def test_another_plan_is_another_question(run: Context, runner: Runner) -> None:

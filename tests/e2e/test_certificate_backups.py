@@ -11,17 +11,19 @@ from typing import Any
 
 import pytest
 
-from fixtures.disposed import Disposing, fill
-from fixtures.erased import gone, open_erasing, proven
+from fixtures.disposed import APPROVALS, PEOPLE, Disposing, delivered, fill, say
+from fixtures.erased import let_go, open_erasing, proven
 from fixtures.runs import Runner, backed_up
 from handover.evidence import destruction_certificate
 from handover.evidence.pdf import write_pdf
 from handover.model.approval import Account
 from handover.model.destruction_certificate import certify
 from handover.stages import backup_end, certificate_facts, certifying, scheduled_backups
+from handover.stages.approvals import Answer, Outcome, record_answer
 from handover.stages.certificate_keys import certificate_keys
 from handover.stages.close import close_run
 from handover.stages.context import Context, open_case
+from handover.stages.disposal import open_disposal
 from handover.stages.facts import legal_day
 from handover.stages.restore_test import restore_test
 from handover.stages.scheduled_backups import end_due_backups, need_no_approval
@@ -55,12 +57,26 @@ def nightly(company: Disposing, run: str, *, complete: bool = True) -> Context:
 
 def erased(company: Disposing) -> Context:
     """A complete run that erased, whose result is good enough."""
-    context = open_erasing(company)
-    gone(context)
+    dispose = {"approvers": ["first", "second", "third"], "count": 2}
+    context = open_erasing(company, approvals={**APPROVALS, "dispose": dispose})
+    delivered(context)
+    say(context, "accept", "receiver")
+    said_yes_in_vain(context)
+    for name in PEOPLE:
+        say(context, "dispose", name)
+    open_disposal(context)
+    let_go(context)
     proven(context)
     validate_result(context, Account(name="first", id="first"), good_enough=True, reason="reviewed 已审阅")
     close_run(context)
     return context
+
+
+def said_yes_in_vain(context: Context) -> None:
+    """Let a third person say yes, and another one no, which takes it away."""
+    say(context, "dispose", "third")
+    no = Answer("second", "second", "a.Manager", False, "", "not yet 尚早", datetime.now(UTC))
+    assert record_answer(context, "dispose", no).outcome is Outcome.REFUSED
 
 
 def open_points(context: Context) -> list[str]:
@@ -106,6 +122,8 @@ def test_final_when_the_last_backup_with_the_rows_has_ended(
     run = erased(company)
     after = nightly(company, "after")
     assert [key.backup for key in certificate_keys(run)] == [None, "nightly/before", "nightly/stuck"]
+    involved = certificate_facts.certificate_facts(run).involved
+    assert [one.name for one in involved if one.part == "supervisor"] == [*PEOPLE], "not who said yes in vain"
     day = legal_day() + timedelta(days=DAYS)
     lives = (
         "another backup of the database, nightly/{}, still lives, and may hold the rows; "

@@ -80,7 +80,7 @@ def _standing(context: Context, what: What, entries: Sequence[Entry]) -> Standin
     requester = _last(entries, REQUESTED, "inventory").body["by"]
     subject = _subject(context, what, entries)
     digest = hashlib.sha256(canonical(subject, LedgerRefused, "what is to be approved")).hexdigest()
-    given = _given(rule, entries, what, digest, requester)
+    given = _given(rule, entries, what, digest, requester, datetime.now(UTC))
     said = {entry.body["account_id"] for entry in given}
     eligible = [a for a in rule.approvers if not is_account(a, requester) and a.id not in said]
     needed = _needed(context, what, _plan(entries))
@@ -206,8 +206,18 @@ def _verification(context: Context, plan: Plan, entries: Sequence[Entry]) -> lis
     return [e.hash for e in (*(latest[unit] for unit in units), reconciled, checked, *rechecked)]
 
 
-def _given(rule: Signoff, entries: Sequence[Entry], what: What, digest: str, requester: str) -> list[Entry]:
-    """Return the yes of each different account that holds now; a no to the same takes all before it away."""
+def given_before(context: Context, what: What, digest: str, moment: Entry) -> list[Entry]:
+    """Return the yes of each different account to a digest that held when an entry was written."""
+    entries = [entry for entry in context.entries() if entry.seq < moment.seq]
+    requester = _last(entries, REQUESTED, "inventory").body["by"]
+    at = datetime.fromisoformat(moment.at)
+    return _given(rule_of(context, what), entries, what, digest, requester, at)
+
+
+def _given(
+    rule: Signoff, entries: Sequence[Entry], what: What, digest: str, requester: str, at: datetime
+) -> list[Entry]:
+    """Return the yes of each different account that holds at a moment; a no takes all before it away."""
     given: dict[str, Entry] = {}
     for entry in entries:
         body = entry.body
@@ -215,14 +225,14 @@ def _given(rule: Signoff, entries: Sequence[Entry], what: What, digest: str, req
             continue
         if entry.kind == REFUSED:
             given.clear()
-        elif _counts(rule, body, requester):
+        elif _counts(rule, body, requester, at):
             given[body["account_id"]] = entry
     return list(given.values())
 
 
-def _counts(rule: Signoff, body: Mapping[str, Any], requester: str) -> bool:
+def _counts(rule: Signoff, body: Mapping[str, Any], requester: str, at: datetime) -> bool:
     account = rule.find(body["by"], body["account_id"])
-    in_time = datetime.now(UTC) < datetime.fromisoformat(body["expires_at"])
+    in_time = at < datetime.fromisoformat(body["expires_at"])
     return account is not None and not is_account(account, requester) and in_time
 
 

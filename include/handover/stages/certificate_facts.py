@@ -13,6 +13,7 @@ from typing import Any
 from handover import __version__
 from handover.errors import NotReady
 from handover.evidence import report_pseudonyms
+from handover.model.approval import What
 from handover.model.destruction_acts import Execution, Supervised
 from handover.model.destruction_facts import (
     CertificateFacts,
@@ -27,7 +28,7 @@ from handover.model.destruction_facts import (
 )
 from handover.model.disposal import DeclaredStore
 from handover.model.policy import Text
-from handover.stages.approval_standing import APPROVED, REQUESTED
+from handover.stages.approval_standing import APPROVED, REQUESTED, given_before
 from handover.stages.approvals import MANDATED
 from handover.stages.backup_end import ENDED, backup_due
 from handover.stages.certificate_counts import Counts
@@ -231,15 +232,17 @@ def _involved(context: Context, on: date) -> Iterator[Involved]:
         yield _person(context, "supervisor", name, at)
 
 
-def _approvers(context: Context, what: str) -> dict[str, str]:
-    """Return who said yes to what was in force when rows could go, or signed its mandate, and when."""
-    opened = context.entries(OPENED)[0].seq
-    answers = context.entries(APPROVED, MANDATED)
-    about = [e for e in answers if e.body["what"] == what and e.seq < opened]
-    said = [e for e in about if e.body["digest"] == about[-1].body["digest"]]
-    if said and said[-1].kind == MANDATED:
-        return {str(name): str(at) for name, at in said[-1].body["signed_by"]}
-    return {str(e.body["by"]): e.at for e in said if e.kind == APPROVED}
+def _approvers(context: Context, what: What) -> dict[str, str]:
+    """Return whose yes to what was in force held when rows could go, or who signed its mandate, and when."""
+    opened = context.entries(OPENED)[0]
+    about = [e for e in context.entries(APPROVED, MANDATED) if e.body["what"] == what and e.seq < opened.seq]
+    if not about:
+        return {}
+    if about[-1].kind == MANDATED:
+        return {str(name): str(at) for name, at in about[-1].body["signed_by"]}
+    said = given_before(context, what, about[-1].body["digest"], opened)
+    # The law is heard between the approval's check and the entry; what ran out meanwhile did hold.
+    return {str(e.body["by"]): e.at for e in said or about[-1:]}
 
 
 def _person(context: Context, part: Part, name: str, at: str) -> Involved:
