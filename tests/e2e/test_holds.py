@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from psycopg.conninfo import make_conninfo
 
 from fixtures.contents import contents, run_sql
 from fixtures.disposed import Disposing, disposed_map, fill, opened
@@ -23,6 +24,8 @@ from handover.cli import main
 from handover.crashpoints import CrashPoint
 from handover.errors import (
     CaseInvalid,
+    ConfigurationMissing,
+    ConnectionLost,
     GateBlocked,
     HandoverError,
     KeyUnavailable,
@@ -35,9 +38,11 @@ from handover.model.approval import Account
 from handover.model.registered import RegisteredSource
 from handover.postgres.closure import Closure
 from handover.postgres.erasing import batches, pace
-from handover.postgres.session import connect
+from handover.postgres.identity import database_identity
+from handover.postgres.session import connect, with_database
 from handover.settings import Settings
-from handover.stages.context import Context
+from handover.stages import databases
+from handover.stages.context import Context, open_context
 from handover.stages.disposal import require_law
 from handover.stages.erase_here import erase_here
 from handover.stages.facts import legal_day
@@ -319,6 +324,87 @@ def test_a_hold_on_a_source_binds_every_case_over_it(registered: Registered) -> 
         assert held_scope(context, legal_day(), session, held_graph(context, session)) is None
     hold_everything(there, ASKER, WHY)
     assert set(closed(context)) == set(contents(context.source)) - {"s.call_1", "s.call_2"} | {"s.call"}
+
+
+def by_another_name(registered: Registered, **more: str) -> tuple[Registered, dict[str, str]]:
+    """The runner with one more connection to its source, that of another role say, and those to others."""
+    owner = make_conninfo(registered.urls["src"], application_name="owner")
+    urls = registered.urls | {"owner": owner} | more
+    return replace(registered, urls=urls), SOURCE["database"] | {"connection": "owner"}
+
+
+def test_a_hold_binds_a_case_that_reaches_the_database_by_another_connection(
+    registered: Registered, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    runner, database = by_another_name(registered)
+    context = open_settled(runner, source=database)
+    there = holder(runner, "sample-source")
+    with pytest.raises(CaseInvalid, match="registered source sample-source"):
+        hold_subject(holder(runner), ASKER, mobile(3), None, WHY)
+    opened(context)
+    laid = hold_subject(there, ASKER, mobile(3), None, WHY)
+    assert (laid.moments, epoch(context)) == ({"sample-source": "before", NAME: "before"}, 1)
+    asked = list[str]()
+    monkeypatch.setattr(
+        databases, "database_identity", lambda one: asked.append("") or database_identity(one)
+    )
+    for _ in range(2):
+        assert [one.id for one in open_holds(context, legal_day())] == [laid.id]
+    assert closed(context)["s.log"] == 1, "what the source declares leads to a person"
+    assert len(asked) <= 2, "each database is asked once"
+    with pytest.raises(GateBlocked) as raised:
+        erase_here(context)
+    assert raised.value.data["holds"] == [laid.id]
+    let_go(there, laid)
+    assert erase_here(context) == ALL_GONE
+
+
+def test_where_nobody_can_say_whether_it_is_one_database_rows_stay(registered: Registered) -> None:
+    runner, database = by_another_name(registered)
+    context = open_settled(runner, source=database)
+    blind = replace(runner, urls={name: url for name, url in runner.urls.items() if name != "src"})
+    write_source(registered, "far-source", "far")
+    unsure = open_context(blind.settings(), NAME, context.run, blind.urls.__getitem__)
+    assert open_holds(unsure, legal_day()) == (), "no hold, nothing to ask"
+    away = replace(runner, urls=runner.urls | {"far": "host=127.0.0.1 port=1 dbname=far"})
+    with pytest.raises(ConnectionLost):
+        hold_table(holder(away), ASKER, "s.visit", WHY)
+    laid = hold_everything(holder(runner, "sample-source"), ASKER, WHY)
+    assert laid.moments == dict.fromkeys(("far-source", "sample-source", NAME), "before")
+    with pytest.raises(ConfigurationMissing, match="connection 'src'"):
+        open_holds(unsure, legal_day())
+    assert len(open_holds(context, legal_day())) == 1, "the far source has no hold, so nobody asks for it"
+
+
+def test_another_database_of_the_same_server_is_not_bound(registered: Registered) -> None:
+    runner, _ = by_another_name(registered, far=with_database(registered.urls["src"], "postgres"))
+    context = open_settled(runner)
+    write_source(registered, "far-source", "far")
+    laid = hold_everything(holder(runner, "far-source"), ASKER, WHY)
+    assert (set(laid.moments), open_holds(context, legal_day())) == ({"far-source"}, ())
+
+
+def test_a_hold_binds_other_sources_and_runs_that_go_on_without_their_file(registered: Registered) -> None:
+    runner, database = by_another_name(registered)
+    context = open_settled(runner, source=database)
+    write_source(registered, "owner-source", "owner")
+    (runner.home / "cases" / f"{NAME}.yaml").write_text("case: [")
+    laid = hold_subject(holder(runner, "sample-source"), ASKER, mobile(3), None, WHY)
+    assert set(laid.moments) == {"owner-source", "sample-source", NAME}
+    assert epoch(context) == 1
+    assert [one.id for one in open_holds(holder(runner, "owner-source"), legal_day())] == [laid.id]
+    for entry in context.ledger.entries(NAME, kinds=["run-opened"]):
+        replace(context, run=entry.run).record("run-aborted", {"removed": []})
+    laid = hold_subject(holder(runner, "owner-source"), ASKER, mobile(4), None, WHY)
+    assert set(laid.moments) == {"owner-source", "sample-source"}
+
+
+def write_source(registered: Registered, name: str, connection: str) -> None:
+    """Register one more source, without references of its own."""
+    found = {key: said for key, said in SOURCE.items() if key != "virtual_keys"} | {"source": name}
+    found |= {"database": SOURCE["database"] | {"connection": connection}}
+    (registered.home / "sources" / f"{name}.yaml").write_text(yaml.safe_dump(found, allow_unicode=True))
+    write_map(registered.home, disposed_map() | {"map": name})
 
 
 def closed(context: Context) -> dict[str, int]:

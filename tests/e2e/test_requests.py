@@ -81,6 +81,7 @@ class Company(Runner):
     def desk(self) -> Desk:
         """Where requests come in."""
         urls = {"sample_source": self.urls["src"], "sample_target": self.urls["dst"]}
+        urls |= {"sample_owner": self.urls["src"] + " application_name=owner"}
         return Desk(self.settings(), urls.__getitem__)
 
     def sweep(self, run: str) -> Context:
@@ -279,6 +280,9 @@ def test_an_objection_holds_and_an_overdue_one_blocks(company: Company, requeste
     assert [one.id for one in overdue_requests(company.desk, legal_day())] == [made.id]
     sweep = company.sweep("run-late")
     assert request_faults(sweep) == [f"request {made.id} (objection) should have been answered by {made.due}"]
+    by_another = sweep.case.source.model_copy(update={"connection": "sample_owner"})
+    of_case = replace(sweep, case=sweep.case.model_copy(update={"source": by_another}))
+    assert request_faults(of_case) == request_faults(sweep)
     with pytest.raises(VerificationFailed, match=made.id):
         require_none_overdue(company.desk)
     its_run_misses_its_deadline(company, made)

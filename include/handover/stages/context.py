@@ -20,6 +20,7 @@ from handover.model.case import Case, load_case
 from handover.model.plan import Plan
 from handover.postgres.tools import ClientPrograms
 from handover.settings import Settings
+from handover.stages.databases import Databases
 from handover.stages.stopping import StopFlag
 from handover.vault.copies import declared_copies
 from handover.vault.keyring import Keyring
@@ -49,6 +50,7 @@ class Context:
     keyring: Keyring
     programs: ClientPrograms
     settings: Settings
+    databases: Databases
 
     def record(self, kind: str, body: Mapping[str, object], key: str | None = None) -> Entry:
         """Append to the ledger; with a key, once."""
@@ -244,6 +246,7 @@ def open_case(settings: Settings, case: Case, run_id: str, resolve: Resolver) ->
         keyring=keyring,
         programs=ClientPrograms(settings.variables),
         settings=settings,
+        databases=Databases(resolve),
     )
 
 

@@ -11,9 +11,8 @@ from dataclasses import dataclass, replace
 from datetime import date
 from secrets import token_hex
 
-from handover.errors import CaseInvalid, HandoverError, LedgerRefused, NotReady
+from handover.errors import CaseInvalid, LedgerRefused, NotReady
 from handover.model.approval import Account
-from handover.model.case import load_case
 from handover.model.datamap import load_datamap
 from handover.model.hold import DataHold, What
 from handover.model.reconciliation import TableName
@@ -26,7 +25,8 @@ from handover.stages.daily_cases import backup_case
 from handover.stages.facts import legal_day
 from handover.stages.held_rows import kinds_of_holds
 from handover.stages.hold_epoch import Moment, raise_epoch
-from handover.stages.holds import ADDED, EVERY_ROW, RELEASED, RUN, all_holds, sealed, sources_of, unsealed
+from handover.stages.hold_reach import bound, require_source
+from handover.stages.holds import ADDED, EVERY_ROW, RELEASED, RUN, all_holds, sealed, unsealed
 from handover.stages.subjects import Subject, find_subject
 from handover.stages.two_persons import Request, TwoPersons, words
 
@@ -159,15 +159,15 @@ def _lay(
 ) -> Laid:
     body = _said(context, who, why)
     if what != "everything":
-        _require_source(context)
+        require_source(context)
     name = f"lh-{token_hex(6)}"
     body |= {"hold": name, "what": what, "table": _pair(table) if table else "", "subject": subject}
     body["sealed"] = sealed(context, name, where) if where else ""
     moments: dict[str, Moment] = {}
     with ExitStack() as stack:
-        for bound in _bound(context):
-            case = context.case.model_copy(update={"case": bound})
-            moments[bound] = stack.enter_context(raise_epoch(replace(context, case=case))).moment
+        for name_bound in bound(context):
+            case = context.case.model_copy(update={"case": name_bound})
+            moments[name_bound] = stack.enter_context(raise_epoch(replace(context, case=case))).moment
         context.record(ADDED, {**body, "moments": sorted(moments.items())}, key=name)
     (made,) = [one for one in all_holds(context, context.case.case) if one.id == name]
     return Laid(name, made.over, moments)
@@ -192,34 +192,6 @@ def _said(context: Context, who: Account, why: Matter) -> dict[str, object]:
         "by": who.name,
         "account_id": who.id,
     }
-
-
-def _require_source(context: Context) -> None:
-    """Refuse to hold rows in one case alone while sweeps of the same database would let them go."""
-    others = [one.source for one in sources_of(context) if one.source != context.case.case]
-    if others:
-        raise CaseInvalid(
-            f"the rows of case {context.case.case} are those of the registered source {others[0]}, which is "
-            "swept every day",
-            hint=f"lay the hold on {others[0]}; it then binds this case as well",
-        )
-
-
-def _bound(context: Context) -> list[str]:
-    """Return the names of what a hold binds, in the order in which everybody locks them."""
-    name, settings = context.case.case, context.settings
-    found = {name}
-    others = [one.source for one in sources_of(context)]
-    if name in others:
-        found |= set(others)
-        for path in settings.cases.glob("*.yaml"):
-            try:
-                case = load_case(settings.cases, path.stem)
-            except HandoverError:  # what cannot be opened erases nothing
-                continue
-            if case.source.connection == context.case.source.connection:
-                found.add(case.case)
-    return sorted(found)
 
 
 def _find(context: Context, said: str, table: str | None) -> Subject:

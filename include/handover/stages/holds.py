@@ -1,14 +1,15 @@
 """Legal holds: read from the ledger, and turned into the rows that they keep.
 
-A hold on a registered source keeps its rows from every case over the same connection; a hold on a case keeps
-them from that case alone. Whose rows they are is sealed under a key for holds; the ledger shows a keyed name.
+A hold on a registered source keeps its rows from every case over the same database, by whatever connection;
+a hold on a case keeps them from that case alone. Whose rows they are is sealed under a key for holds; the
+ledger shows a keyed name.
 """
 
 from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from datetime import date
 
@@ -34,15 +35,26 @@ from handover.vault.segment import Label, open_segment, read_header, seal
 RUN = "holds"
 ADDED, RELEASED = "hold-added", "hold-released"
 EVERY_ROW = "true"
+Matters = Callable[[RegisteredSource], bool]
 
 
 def open_holds(context: Context, on: date) -> tuple[DataHold, ...]:
-    """Return the holds that bind a case on a day: its own, and those on the source over its connection.
+    """Return the holds that bind a case on a day: its own, and those on the sources over its database.
 
-    Raises LedgerRefused when one does not verify, KeyUnavailable when nobody can say whose rows one keeps.
+    Raises LedgerRefused when one does not verify, KeyUnavailable when nobody can say whose rows one keeps,
+    ConfigurationMissing or ConnectionLost when nobody can say whether it is over this database.
     """
-    names = dict.fromkeys([context.case.case, *(one.source for one in sources_of(context))])
+    name = context.case.case
+    others = [one.source for one in sources_of(context, lambda one: _holds_some(context, one, on))]
+    names = dict.fromkeys([name, *others])
     return tuple(hold for name in names for hold in all_holds(context, name) if hold.is_open(on))
+
+
+def _holds_some(context: Context, source: RegisteredSource, on: date) -> bool:
+    """Say whether a hold on a source is open, unless its database is surely another one."""
+    if not context.ledger.entries(source.source, kinds=(ADDED,)) or not _may_be_over(context, source):
+        return False  # a ledger that concerns another database may be as it likes
+    return any(hold.is_open(on) for hold in all_holds(context, source.source))
 
 
 def binding_holds(context: Context) -> tuple[DataHold, ...]:
@@ -63,11 +75,32 @@ def all_holds(context: Context, name: str) -> list[DataHold]:
     ]
 
 
-def sources_of(context: Context) -> list[RegisteredSource]:
-    """Return the registered sources over the connection of a case; a file that is not valid may be one."""
+def sources_of(context: Context, matters: Matters = lambda one: True) -> list[RegisteredSource]:
+    """Return the registered sources over the database of a case that matter, by whatever connection.
+
+    Raises SourceInvalid for a file that is not valid, as it may be one, ConfigurationMissing or
+    ConnectionLost when nobody can say of one that matters.
+    """
+    mine = context.case.source.connection
+    return [
+        one
+        for one in _registered(context)
+        if matters(one) and context.databases.are_one(one.database.connection, mine)
+    ]
+
+
+def possible_sources(context: Context, matters: Matters = lambda one: True) -> list[RegisteredSource]:
+    """Return the sources that matter and are over the database of a case, or of which nobody can say."""
+    return [one for one in _registered(context) if matters(one) and _may_be_over(context, one)]
+
+
+def _registered(context: Context) -> list[RegisteredSource]:
     folder = context.settings.sources
-    every = [load_source(folder, name) for name in known_sources(folder)]
-    return [one for one in every if one.database.connection == context.case.source.connection]
+    return [load_source(folder, name) for name in known_sources(folder)]
+
+
+def _may_be_over(context: Context, source: RegisteredSource) -> bool:
+    return context.databases.may_be_one(source.database.connection, context.case.source.connection)
 
 
 def held_graph(context: Context, connection: Connection) -> Graph:
@@ -76,23 +109,17 @@ def held_graph(context: Context, connection: Connection) -> Graph:
     Those that a registered source declares count for every case over it.
     """
     case = context.case
-    said: list[Scope | RegisteredSource] = [*([case.scope] if case.scope else []), *sources_of(context)]
+    inside = set(case.source.schemas)
+    others = sources_of(context, lambda one: any(_ways_inside(one, inside)))
     keys: dict[str, VirtualKey] = {}
     links: dict[str, Polymorphic] = {}
+    said: list[Scope | RegisteredSource] = [*([case.scope] if case.scope else []), *others]
     for one in said:
-        keys |= {k.model_copy(update={"follow": True}).model_dump_json(): k for k in one.virtual_keys}
-        links |= {p.model_copy(update={"follow": True}).model_dump_json(): p for p in one.polymorphic}
-    inside = set(case.source.schemas)
+        its_keys, its_links = _ways_inside(one, inside)
+        keys |= {k.model_copy(update={"follow": True}).model_dump_json(): k for k in its_keys}
+        links |= {p.model_copy(update={"follow": True}).model_dump_json(): p for p in its_links}
     declared = Scope.model_construct(
-        roots=(),
-        virtual_keys=tuple(
-            k for k in keys.values() if {k.table.schema_name, k.references.schema_name} <= inside
-        ),
-        polymorphic=tuple(
-            p
-            for p in links.values()
-            if {p.table.schema_name, *(to.table.schema_name for to in p.targets.values())} <= inside
-        ),
+        roots=(), virtual_keys=tuple(keys.values()), polymorphic=tuple(links.values())
     )
     graph = read_graph(connection, case.source.schemas, declared)
     if map_path(context.settings.datamaps, case.mapped_as).is_file() and not graph.problems:
@@ -108,6 +135,19 @@ def held_graph(context: Context, connection: Connection) -> Graph:
             hint=f"{found[0].remedy}; nothing goes before",
         )
     return following_all(graph)
+
+
+def _ways_inside(
+    one: Scope | RegisteredSource, inside: set[str]
+) -> tuple[list[VirtualKey], list[Polymorphic]]:
+    """Return the references that a scope or source declares between tables of some schemas."""
+    keys = [k for k in one.virtual_keys if {k.table.schema_name, k.references.schema_name} <= inside]
+    links = [
+        p
+        for p in one.polymorphic
+        if {p.table.schema_name, *(to.table.schema_name for to in p.targets.values())} <= inside
+    ]
+    return keys, links
 
 
 def held_closure(context: Context, connection: Connection) -> Closure | None:

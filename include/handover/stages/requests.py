@@ -30,7 +30,7 @@ from handover.settings import Settings
 from handover.stages.context import Context, Resolver
 from handover.stages.facts import legal_day
 from handover.stages.holding import Laid, Matter, hold_subject, open_holder
-from handover.stages.holds import sealed, sources_of
+from handover.stages.holds import possible_sources, sealed
 from handover.stages.person_copy import PersonCopy
 from handover.stages.person_known import one_person
 from handover.stages.request_subjects import ANSWERED, DELIVERED, OPENED, entries_of, run_of
@@ -286,7 +286,8 @@ def request_faults(context: Context) -> list[str]:
     if context.case.kind == "backup":
         return []
     desk = Desk(context.settings, lambda name: "")  # only ledgers are read
-    names = {one.source for one in sources_of(context)}
+    asked = possible_sources(context, lambda one: bool(context.ledger.entries(one.source, kinds=(OPENED,))))
+    names = {one.source for one in asked}
     late = overdue_requests(desk, legal_day()) if names else []
     return [
         f"request {one.id} ({one.kind}) should have been answered by {one.due}"
