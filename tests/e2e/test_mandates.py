@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -77,17 +77,17 @@ class Company(Runner):
         folder.mkdir(exist_ok=True)
         (folder / f"{SOURCE}.yaml").write_text(yaml.safe_dump(said, allow_unicode=True))
 
-    def planned(self, run: str, requester: str | None = None) -> Context:
-        """Plan a sweep of today that its schedule began, unless somebody is named."""
-        context = self.opened(run)
+    def planned(self, run: str, requester: str | None = None, on: date | None = None) -> Context:
+        """Plan a sweep of today, or a day, that its schedule began, unless somebody is named."""
+        context = self.opened(run, on)
         record_requester(context, requester)
         inventory(context)
         plan(context)
         return context
 
-    def opened(self, run: str) -> Context:
+    def opened(self, run: str, on: date | None = None) -> Context:
         """Open it, in whatever process."""
-        return open_sweep(self.settings(), SOURCE, run, self.urls.__getitem__, legal_day())
+        return open_sweep(self.settings(), SOURCE, run, self.urls.__getitem__, on or legal_day())
 
 
 def of(said: Document, name: str) -> Document:
@@ -228,6 +228,32 @@ def test_more_than_was_signed_is_asked_of_people(sweep: Context, there: Context)
     revoke(there, ANN, other, "another class")
     in_force(there, VIEWS, LOANS, rows=inside.rows)
     require_approval(sweep, "execute")
+
+
+def test_nobody_takes_a_backlog_slice_by_slice(
+    company: Company, there: Context, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = legal_day() - timedelta(days=1)
+    name = in_force(there)
+    early = company.planned("slice-1", "eve", yesterday)
+    assert f"it asks of {yesterday}, a day before the one on which it began, {legal_day()}" in why_not(early)
+    require_approval(
+        company.planned("late-1", on=yesterday), "execute"
+    )  # its schedule did not choose the day
+    revoke(there, ANN, name, "another limit")
+    first, second = company.planned("slice-2", "eve"), company.planned("slice-3", "eve")
+    rows = first.plan().scope.of("lending.page_views").rows  # type: ignore[union-attr]
+    in_force(there, rows=2 * rows - 1)
+    require_approval(second, "execute")
+    require_approval(first, "dispose")
+    require_approval(first, "dispose")  # what it takes itself counts once
+    told = (
+        f"{2 * rows} rows of class {VIEWS} go, more than {2 * rows - 1}; {rows} of these rows went under it"
+    )
+    assert f"{told} today" in why_not(second)
+    with monkeypatch.context() as later:
+        later.setattr(mandate_standing, "legal_day", lambda: legal_day() + timedelta(days=1))
+        require_approval(second, "execute")
 
 
 def test_a_changed_rule_voids_it(company: Company, there: Context) -> None:

@@ -9,7 +9,7 @@ import pytest
 import yaml
 from pydantic import ValidationError
 
-from handover.model.mandate import Mandate, Rules
+from handover.model.mandate import Mandate, Rules, together
 from handover.model.registered import RegisteredSource
 from handover.settings import REPOSITORY
 
@@ -90,6 +90,17 @@ def test_each_limit_is_kept() -> None:
     one_more = {VIEWS: {"a.views": (6, 119)}}
     assert list(mandate().exceeded(one_more)) == ["6 of 119 rows of a.views go, more than a share of 0.05"]
     assert list(mandate().exceeded({"other": {"a.b": (1, 100)}})) == ["class other is not in it"]
+
+
+def test_what_is_gone_counts_as_if_it_went_at_once() -> None:
+    gone = {VIEWS: {"a.views": (3, 100)}, LOANS: {"a.loans": (4, 80)}}
+    now = {VIEWS: {"a.views": (2, 97)}, "other": {"a.b": (1, 100)}}
+    both = together(now, gone)
+    assert both == {VIEWS: {"a.views": (5, 100)}, LOANS: {"a.loans": (4, 80)}, "other": {"a.b": (1, 100)}}
+    one_more = together({VIEWS: {"a.views": (3, 97)}}, gone)
+    assert list(mandate().exceeded(one_more)) == ["6 of 100 rows of a.views go, more than a share of 0.05"]
+    further = together({LOANS: {"a.parts": (7, 200)}}, gone)
+    assert list(mandate().exceeded(further)) == [f"11 rows of class {LOANS} go, more than 10"]
 
 
 @pytest.mark.parametrize("wrong", [{"rows": 0}, {"share": "0"}, {"share": "1.01"}, {"share": "NaN"}])

@@ -40,10 +40,10 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
         help="of the source's retention",
     )
     drafting.add_argument(
-        "--rows", required=True, type=int, metavar="N", help="of a class in one run, at most"
+        "--rows", required=True, type=int, metavar="N", help="of a class on one day, at most"
     )
     drafting.add_argument(
-        "--share", required=True, type=_share, help="of any table in one run, at most, as 0.05"
+        "--share", required=True, type=_share, help="of any table on one day, at most, as 0.05"
     )
     drafting.add_argument(
         "--until", required=True, type=date.fromisoformat, metavar="DATE", help="the first day without it"

@@ -77,7 +77,7 @@ class Rules(Frozen):
 
 
 class Mandate(Frozen):
-    """What two persons sign: classes of a source by their rules, and how much of each may go in one run.
+    """What two persons sign: classes of a source by their rules, and how much of each may go on one day.
 
     ``rows`` of a class in all its tables, and ``share`` of any of its tables. ``until``: the first day on
     which it is over.
@@ -100,6 +100,16 @@ class Mandate(Frozen):
             for table, (some, of) in tables.items():
                 if some > self.share * of:
                     yield f"{some} of {of} rows of {table} go, more than a share of {self.share}"
+
+
+def together(going: Mapping[str, Tables], gone: Mapping[str, Tables]) -> dict[str, Tables]:
+    """Return the rows that go, with those that are gone from the same tables, as if all went at once."""
+    found = dict(gone)
+    for name, tables in going.items():
+        before = found.get(name, {})
+        had = {table: before.get(table, (0, 0))[0] for table in tables}
+        found[name] = {**before, **{t: (rows + had[t], of + had[t]) for t, (rows, of) in tables.items()}}
+    return found
 
 
 def going(plan: Plan, names: Mapping[str, str]) -> dict[str, dict[str, tuple[int, int]]]:

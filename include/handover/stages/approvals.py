@@ -30,11 +30,10 @@ from handover.stages.approval_standing import (
     standing,
 )
 from handover.stages.context import Context
-from handover.stages.mandate_standing import Issued
+from handover.stages.mandate_standing import SCHEDULE, Issued
+from handover.stages.mandate_uses import USED
 
 ROUND, NOT_REQUIRED = "approval-round", "approval-not-required"
-MANDATED = "mandate-used"
-SCHEDULE = "(schedule)"
 AGAIN = "clear the task `rounds` before it, with downstream: that asks anew"
 LONGEST_REASON = 1000
 # Clocks of Airflow's server and of a worker differ by less than this.
@@ -210,7 +209,7 @@ def _use_mandate(context: Context, now: Standing, used: Issued) -> None:
         "rows": dict(now.cover.rows),
     }
     moments = "/".join(at for _, at in now.cover.signed_by)
-    context.record(MANDATED, body, key=f"{now.what}/{used.mandate.id}/{now.digest}/{moments}")
+    context.record(USED, body, key=f"{now.what}/{used.mandate.id}/{now.digest}/{moments}")
 
 
 def accept_faults(context: Context) -> list[str]:

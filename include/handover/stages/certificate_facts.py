@@ -29,7 +29,6 @@ from handover.model.destruction_facts import (
 from handover.model.disposal import DeclaredStore
 from handover.model.policy import Text
 from handover.stages.approval_standing import APPROVED, REQUESTED, given_before
-from handover.stages.approvals import MANDATED
 from handover.stages.backup_end import ENDED, backup_due
 from handover.stages.certificate_counts import Counts
 from handover.stages.certificate_keys import certificate_keys
@@ -40,6 +39,7 @@ from handover.stages.destruction_signing import destruction_standing
 from handover.stages.disposal import OPENED
 from handover.stages.documents import read_document
 from handover.stages.facts import LEGAL_TIME
+from handover.stages.mandate_uses import USED
 from handover.stages.proving import PROVED, proof
 from handover.stages.tombstones import DESTROYED as TOMBSTONES_DESTROYED
 from handover.stages.tombstones import WRITTEN as TOMBSTONES
@@ -235,10 +235,10 @@ def _involved(context: Context, on: date) -> Iterator[Involved]:
 def _approvers(context: Context, what: What) -> dict[str, str]:
     """Return whose yes to what was in force held when rows could go, or who signed its mandate, and when."""
     opened = context.entries(OPENED)[0]
-    about = [e for e in context.entries(APPROVED, MANDATED) if e.body["what"] == what and e.seq < opened.seq]
+    about = [e for e in context.entries(APPROVED, USED) if e.body["what"] == what and e.seq < opened.seq]
     if not about:
         return {}
-    if about[-1].kind == MANDATED:
+    if about[-1].kind == USED:
         return {str(name): str(at) for name, at in about[-1].body["signed_by"]}
     said = given_before(context, what, about[-1].body["digest"], opened)
     # The law is heard between the approval's check and the entry; what ran out meanwhile did hold.

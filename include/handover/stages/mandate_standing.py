@@ -1,14 +1,16 @@
 """How standing mandates stand, and whether one covers a sweep: read from the ledger, asked whenever rows go.
 
 A mandate counts while two different persons whom the source names have signed it as it is, nobody revoked it,
-its day has not come, and the rules are what they were. Whatever is not so is said, and people are asked.
+its day has not come, and the rules are what they were. Its limits hold for all sweeps of a day together, so
+that nobody takes a backlog slice by slice. Whatever is not so is said, and people are asked.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import date
+from datetime import date, datetime
+from functools import cached_property
 
 from psycopg.conninfo import conninfo_to_dict
 
@@ -18,7 +20,7 @@ from handover.law.expiring import Expired
 from handover.law.packs import load_packs, select
 from handover.law.retention import Question, decide
 from handover.model.approval import Account
-from handover.model.mandate import Mandate, Rules, going
+from handover.model.mandate import Mandate, Rules, Tables, going, together
 from handover.model.matter import RowClassRules
 from handover.model.plan import Plan
 from handover.model.policy import Pack
@@ -26,12 +28,15 @@ from handover.model.registered import RegisteredSource, RetentionClass, load_sou
 from handover.stages.context import Context
 from handover.stages.daily_cases import row_classes, sweep_case
 from handover.stages.facts import judged_on, legal_day
+from handover.stages.mandate_uses import legal_day_of, plans_under
 
 RUN = "mandates"
 DRAFTED, SIGNED, REVOKED = "mandate-drafted", "mandate-signed", "mandate-revoked"
 NEEDED = 2
 LIST_BEFORE = "destruction_list"
 MOST_SAID = 3
+# Who asked for a sweep that no person started.
+SCHEDULE = "(schedule)"
 
 
 @dataclass(frozen=True)
@@ -104,7 +109,7 @@ def _account(entry: Entry) -> Account:
     return Account(name=entry.body["by"], id=entry.body["account_id"])
 
 
-def cover(context: Context, entries: Iterable[Entry], plan: Plan, requester: str) -> Cover:
+def cover(context: Context, entries: Sequence[Entry], plan: Plan, requester: str) -> Cover:
     """Return under which mandate a sweep's plan may be carried out now, from verified entries of its source.
 
     Of no other run a mandate covers anything. Who asked for the sweep cannot have signed for it.
@@ -118,7 +123,7 @@ def cover(context: Context, entries: Iterable[Entry], plan: Plan, requester: str
     except (SourceInvalid, PolicyInvalid) as problem:
         return Cover(reasons=(problem.message,))
     names = {made.name: one.name for one in source.retention for made in row_classes(one, Expired())}
-    asked = _Asked(context, source, packs, plan, requester, going(plan, names))
+    asked = _Asked(context, source, packs, plan, requester, names, entries)
     if wrong := list(asked.refused(same_case=made == context.case)):
         return Cover(reasons=tuple(wrong))
     said = []
@@ -160,7 +165,13 @@ class _Asked:
     packs: Sequence[Pack]
     plan: Plan
     requester: str
-    rows: Mapping[str, Mapping[str, tuple[int, int]]]
+    names: Mapping[str, str]
+    entries: Sequence[Entry]
+
+    @cached_property
+    def rows(self) -> Mapping[str, Tables]:
+        """What the plan lets go, by class."""
+        return going(self.plan, self.names)
 
     def refused(self, *, same_case: bool) -> Iterator[str]:
         """Yield why no mandate at all can stand in."""
@@ -170,9 +181,18 @@ class _Asked:
             yield "the plan was made by other policy packs"
         if not self.rows:
             yield "nothing goes"
+        if self.requester != SCHEDULE and judged_on(self.context.case) < (day := self._began):
+            yield f"it asks of {judged_on(self.context.case)}, a day before the one on which it began, {day}"
         for one in self.source.retention:
             if one.name in self.rows and is_accounting(one, self.packs):
                 yield f"class {one.name} is of accounting archives, which go under no mandate"
+
+    @property
+    def _began(self) -> date:
+        """The day on which the run began, there or where the law counts: whichever is the earlier."""
+        opened = next(e for e in self.entries if (e.run, e.kind) == (self.context.run, "run-opened"))
+        there = datetime.fromisoformat(opened.at).astimezone(self.source.zone).date()
+        return min(there, legal_day_of(opened))
 
     @property
     def _policy(self) -> dict[str, str]:
@@ -190,7 +210,18 @@ class _Asked:
             place_of(self.context.source),
             self.plan.datamap_digest,
         )
-        return [*signed.changes(now), *one.mandate.exceeded(self.rows)]
+        return [*signed.changes(now), *self._exceeded(one.mandate)]
+
+    def _exceeded(self, mandate: Mandate) -> Iterator[str]:
+        """Yield why more goes than was signed, with what went under it today by other plans."""
+        mine = (self.context.run, self.plan.sha256_of_json())
+        gone: dict[str, Tables] = {}
+        for plan in plans_under(self.entries, mandate.id, legal_day(), mine):
+            gone = together(going(plan, self.names), gone)
+        if exceeded := list(mandate.exceeded(together(self.rows, gone))):
+            yield from exceeded
+            if had := sum(some for name in self.rows for some, _ in gone.get(name, {}).values()):
+                yield f"{had} of these rows went under it today"
 
     def cover(self, one: Issued) -> Cover:
         """Return what is used of a mandate."""

@@ -50,7 +50,7 @@ def open_mandates(settings: Settings, name: str, resolve: Resolver) -> Context:
 def draft(
     context: Context, who: Account, names: Sequence[str], *, rows: int, share: Decimal, until: date
 ) -> Mandate:
-    """Write down what is to be signed: these classes as they are now, so much of each in a run."""
+    """Write down what is to be signed: these classes as they are now, so much of each on a day."""
     source = _source(context)
     signers = source.mandate_signers
     if not any(not is_same(one, other) for one in signers for other in signers):
