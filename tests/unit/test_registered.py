@@ -41,10 +41,16 @@ def test_what_is_shipped_is_valid() -> None:
         (lambda s: s["retention"][0].update(then="pseudonymise"), "needs a where"),
         (lambda s: s["retention"][7]["days"]["fiscal_year"].update(plus={"years": 1}), "has plus"),
         (
-            lambda s: s["retention"].append(
-                first({"retention": [s["retention"][6]]}) | {"name": "x", "along": []}
-            ),
-            "write the same along and then for both",
+            lambda s: s["retention"].append(dict(s["retention"][6]) | {"name": "x", "along": []}),
+            "write one class with the rules and the where of both",
+        ),
+        (
+            lambda s: s["retention"].append(dict(s["retention"][6]) | {"name": "x", "where": "false"}),
+            "write one class with the rules and the where of both",
+        ),
+        (
+            lambda s: s["retention"][0].update(along=["lending.guarantors"]),
+            r"lending\.guarantors is under along twice",
         ),
         (lambda s: s["retention"][0].update(along=["lending.loans"]), "has a fate of its own"),
         (lambda s: s.update(source="another"), "says source: another"),
@@ -54,6 +60,28 @@ def test_what_is_shipped_is_valid() -> None:
 def test_what_is_refused(change: Callable[[dict[str, Any]], object], said: str) -> None:
     with pytest.raises(SourceInvalid, match=said):
         parse_source(changed(change), Path(f"{NAME}.yaml"))
+
+
+def by_both_rules(source: dict[str, Any]) -> None:
+    """One class of settled and written-off loans."""
+    loans = source["retention"][6]
+    loans.update(where="status IN ('settled', 'written_off')", rules=[*loans["rules"], "R21"])
+
+
+def by_classes_of_their_own(source: dict[str, Any]) -> None:
+    """Settled and written-off loans apart, and what came along as well."""
+    loans = source["retention"][6]
+    tables = loans.pop("along")
+    written_off = dict(loans) | {"name": "written off", "where": "status = 'written_off'"}
+    own = [{"name": table, "table": table, "rules": ["R21"]} for table in tables]
+    source["retention"] += [written_off, *own]
+
+
+@pytest.mark.parametrize("remedy", [by_both_rules, by_classes_of_their_own])
+def test_two_classes_of_a_table_can_be_written_as_the_refusal_says(
+    remedy: Callable[[dict[str, Any]], None],
+) -> None:
+    parse_source(changed(remedy), Path(f"{NAME}.yaml"))
 
 
 def test_a_name_leads_nowhere_else(tmp_path: Path) -> None:

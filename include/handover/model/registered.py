@@ -7,6 +7,8 @@ they are planned, approved, proven and certified as any other case.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 from zoneinfo import ZoneInfo, available_timezones
@@ -92,6 +94,26 @@ class RetentionClass(Frozen):
         return self
 
 
+def _require_one_fate(retention: Sequence[RetentionClass]) -> None:
+    """Refuse classes by which rows would have two fates: those that come along do not say with which row."""
+    for one, other in combinations(retention, 2):
+        if one.table == other.table and (one.along or other.along):
+            raise ValueError(
+                f"retention: classes {one.name!r} and {other.name!r} are of one table whose rows take others "
+                "along, and nobody could tell by whose rules those go; write one class with the rules and "
+                "the where of both, or give what is under along classes of its own"
+            )
+    bearing = {one.table for one in retention}
+    along = [table for one in retention for table in one.along]
+    for table in along:
+        if table in bearing:
+            raise ValueError(
+                f"retention: {table.label} has a fate of its own and shares another's; keep one of them"
+            )
+        if along.count(table) > 1:
+            raise ValueError(f"retention: {table.label} is under along twice; keep one of them")
+
+
 class Sweep(Frozen):
     """When expired rows are looked for, and how they go."""
 
@@ -168,21 +190,7 @@ class RegisteredSource(Frozen):
         names = [one.name for one in self.retention]
         if len(set(names)) != len(names):
             raise ValueError("retention names a class twice; give each a name of its own")
-        for one in self.retention:
-            for other in self.retention:
-                same = one.table == other.table and (one.along or other.along)
-                if same and (one.along, one.then) != (other.along, other.then):
-                    raise ValueError(
-                        f"retention: classes {one.name!r} and {other.name!r} are of one table, whose rows "
-                        "take others along; write the same along and then for both"
-                    )
-        bearing = {one.table for one in self.retention}
-        along = [table for one in self.retention for table in one.along]
-        for table in along:
-            if table in bearing or along.count(table) > 1:
-                raise ValueError(
-                    f"retention: {table.label} has a fate of its own and shares another's; keep one of them"
-                )
+        _require_one_fate(self.retention)
         return self
 
 
