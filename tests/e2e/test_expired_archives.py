@@ -58,7 +58,7 @@ def context(kept: Context, tmp_path: Path) -> Context:
 
 
 def due(context: Context, on: date | None = None) -> Due:
-    return expired_terms(context.settings, on or legal_day())
+    return expired_terms(context.settings, on or legal_day(), context.databases.resolve)
 
 
 def told(found: Due) -> dict[int, tuple[str, int, str]]:

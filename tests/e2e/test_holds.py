@@ -43,6 +43,7 @@ from handover.postgres.session import connect, with_database
 from handover.settings import Settings
 from handover.stages import databases
 from handover.stages.context import Context, open_context
+from handover.stages.databases import Databases
 from handover.stages.disposal import require_law
 from handover.stages.erase_here import erase_here
 from handover.stages.facts import legal_day
@@ -352,6 +353,10 @@ def test_a_hold_binds_a_case_that_reaches_the_database_by_another_connection(
         assert [one.id for one in open_holds(context, legal_day())] == [laid.id]
     assert closed(context)["s.log"] == 1, "what the source declares leads to a person"
     assert len(asked) <= 2, "each database is asked once"
+    gone = Databases({"src": runner.urls["src"]}.__getitem__)
+    assert len(open_holds(replace(context, databases=gone), legal_day())) == 1, (
+        "its snapshot said which it was"
+    )
     with pytest.raises(GateBlocked) as raised:
         erase_here(context)
     assert raised.value.data["holds"] == [laid.id]
@@ -374,6 +379,9 @@ def test_where_nobody_can_say_whether_it_is_one_database_rows_stay(registered: R
     with pytest.raises(ConfigurationMissing, match="connection 'src'"):
         open_holds(unsure, legal_day())
     assert len(open_holds(context, legal_day())) == 1, "the far source has no hold, so nobody asks for it"
+    gone = Databases({"src": runner.urls["src"]}.__getitem__)
+    with pytest.raises(ConfigurationMissing, match="connection 'owner'"):
+        open_holds(replace(context, databases=gone), legal_day())
 
 
 def test_another_database_of_the_same_server_is_not_bound(registered: Registered) -> None:

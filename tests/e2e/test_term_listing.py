@@ -275,7 +275,8 @@ def _signed_one_by_one(context: Context, listing: Context, scan: Scan) -> None:
         check(listing, role, role)
         with pytest.raises(LedgerRefused, match=f"has checked this list as {role}"):
             check(listing, role, "system_supervisor")
-    [one] = [one for one in expired_terms(context.settings, TODAY).terms if one.term == TRACES]
+    due = expired_terms(context.settings, TODAY, context.databases.resolve)
+    [one] = [one for one in due.terms if one.term == TRACES]
     assert one.needs_list and one.lacking == ""
 
 

@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from handover.commands.persons import add_identity, person
-from handover.commands.shared import Arguments, Commands, add, open_case, show
+from handover.commands.shared import Arguments, Commands, add, open_case, resolver, show
 
 if TYPE_CHECKING:
     from handover.archive.finding import Found
@@ -69,7 +69,8 @@ def list_due(options: Arguments) -> int:
     from handover.stages.facts import legal_day
 
     on, case = options.on or legal_day(), options.case
-    due = expired_terms(Settings.load(), on, lambda one: case in (None, one.case.case))
+    settings = Settings.load()
+    due = expired_terms(settings, on, resolver(settings), lambda one: case in (None, one.case.case))
     grid = Table("case", "run", "term", "class", "rows", "since", "before it goes", box=None)
     for one in due.terms:
         since = one.since.isoformat() if one.since else "no date"

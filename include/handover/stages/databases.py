@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import dataclass, field
 
@@ -16,21 +16,28 @@ class Databases:
     """The databases of an installation's connections; an answer that a server gave is kept."""
 
     resolve: Callable[[str], str]
-    _known: dict[str, str] = field(default_factory=dict)
+    _known: dict[str, str] = field(default_factory=dict, repr=False)
 
-    def are_one(self, connection: str, other: str) -> bool:
+    def are_one(self, connection: str, other: str, recorded: Collection[str] = ()) -> bool:
         """Say whether two connections lead to one database.
 
-        Raises ConfigurationMissing or ConnectionLost when nobody can say.
+        ``recorded``: what the database of the second said that it is, for when it is gone. Raises
+        ConfigurationMissing or ConnectionLost when nobody can say.
         """
         if connection == other:
             return True
-        return self._identity(connection) == self._identity(other)
+        found = self._identity(connection)
+        try:
+            return found == self._identity(other)
+        except HandoverError:
+            if not recorded:
+                raise
+            return found in recorded
 
-    def may_be_one(self, connection: str, other: str) -> bool:
+    def may_be_one(self, connection: str, other: str, recorded: Collection[str] = ()) -> bool:
         """Say whether two connections lead to one database, or nobody can say."""
         try:
-            return self.are_one(connection, other)
+            return self.are_one(connection, other, recorded)
         except HandoverError:
             return True
 
@@ -42,23 +49,21 @@ class Databases:
             return False
 
     def _url(self, connection: str) -> str:
-        try:
+        if self.knows(connection):
             return self.resolve(connection)
-        except KeyError:
-            raise ConfigurationMissing(
-                f"nobody can say to which database connection {connection!r} leads: it is not known",
-                hint=f"`airflow connections add {connection} --conn-uri postgresql://…`; what is held stays",
-            ) from None
+        raise ConfigurationMissing(
+            f"nobody can say to which database connection {connection!r} leads: it is not known",
+            hint=f"`airflow connections add {connection} --conn-uri postgresql://…`; what is held stays",
+        )
 
     def _identity(self, connection: str) -> str:
-        url = self._url(connection)
-        if url not in self._known:
-            with closing(connect(url, read_only=True)) as session:
+        if connection not in self._known:
+            with closing(connect(self._url(connection), read_only=True)) as session:
                 found = database_identity(session)
             if not found:
                 raise ConfigurationMissing(
                     f"nobody can say to which database connection {connection!r} leads: its role may not ask",
                     hint="GRANT EXECUTE ON FUNCTION pg_control_system() TO that role; what is held stays",
                 )
-            self._known[url] = found
-        return self._known[url]
+            self._known[connection] = found
+        return self._known[connection]

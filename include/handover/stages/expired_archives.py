@@ -7,7 +7,7 @@ well (handover.stages.key_destruction). An archive of which something is in doub
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date
 
 from handover.archive.bag import PAYLOAD
@@ -18,8 +18,9 @@ from handover.model.archive import TermKeys
 from handover.model.case import load_case
 from handover.settings import Settings
 from handover.stages.archive_terms import begun, keys_of
-from handover.stages.context import Context, open_case
+from handover.stages.context import Context, Resolver, open_case
 from handover.stages.custody import SealedArchive
+from handover.stages.databases import Databases
 from handover.stages.erasures import ABORTED, ARCHIVED, PastRun, past_runs
 from handover.stages.facts import judged_on
 from handover.stages.key_destruction import LIST_BEFORE, free_from, kept_by, require_list
@@ -70,7 +71,10 @@ def archives_due(context: Context) -> int:
     with context.step(STEP):
         mine = context.case.source.connection
         due = expired_terms(
-            context.settings, judged_on(context.case), lambda one: one.case.source.connection == mine
+            context.settings,
+            judged_on(context.case),
+            context.databases.resolve,
+            lambda one: one.case.source.connection == mine,
         )
         body = {
             "as_of": judged_on(context.case).isoformat(),
@@ -87,8 +91,13 @@ def _every(_: PastRun) -> bool:
     return True
 
 
-def expired_terms(settings: Settings, on: date, wanted: Callable[[PastRun], bool] = _every) -> Due:
-    """Return the terms of all wanted archives whose day has come, and that nothing keeps on that day."""
+def expired_terms(
+    settings: Settings, on: date, resolve: Resolver, wanted: Callable[[PastRun], bool] = _every
+) -> Due:
+    """Return the terms of all wanted archives whose day has come, and that nothing keeps on that day.
+
+    ``resolve``: the connections of sources, whose databases are asked where a hold on one may keep archives.
+    """
     keyring = Keyring.open(settings.keyring)
     ledger = Ledger(settings.require("HANDOVER_LEDGER_URL"), keyring.signer())
     terms: list[DueTerm] = []
@@ -97,15 +106,16 @@ def expired_terms(settings: Settings, on: date, wanted: Callable[[PastRun], bool
         if ARCHIVED not in one.entries or ABORTED in one.entries or not wanted(one):
             continue
         try:
-            terms += list(due_terms(_opened(settings, one), on))  # all of an archive, or none
+            terms += list(due_terms(_opened(settings, one, resolve), on))  # all of an archive, or none
         except HandoverError as problem:
             findings.append(Finding(one.case.case, one.run, problem.message))
     return Due(tuple(terms), tuple(findings))
 
 
-def _opened(settings: Settings, one: PastRun) -> Context:
+def _opened(settings: Settings, one: PastRun, resolve: Resolver) -> Context:
     """Open a run as its case stands today, without its databases, which may be gone."""
-    return open_case(settings, load_case(settings.cases, one.case.case), one.run, lambda _: "")
+    context = open_case(settings, load_case(settings.cases, one.case.case), one.run, lambda _: "")
+    return replace(context, databases=Databases(resolve))
 
 
 def living_terms(context: Context) -> list[TermKeys]:

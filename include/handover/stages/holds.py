@@ -81,11 +81,10 @@ def sources_of(context: Context, matters: Matters = lambda one: True) -> list[Re
     Raises SourceInvalid for a file that is not valid, as it may be one, ConfigurationMissing or
     ConnectionLost when nobody can say of one that matters.
     """
-    mine = context.case.source.connection
     return [
         one
         for one in _registered(context)
-        if matters(one) and context.databases.are_one(one.database.connection, mine)
+        if matters(one) and context.databases.are_one(one.database.connection, *_mine(context))
     ]
 
 
@@ -100,7 +99,13 @@ def _registered(context: Context) -> list[RegisteredSource]:
 
 
 def _may_be_over(context: Context, source: RegisteredSource) -> bool:
-    return context.databases.may_be_one(source.database.connection, context.case.source.connection)
+    return context.databases.may_be_one(source.database.connection, *_mine(context))
+
+
+def _mine(context: Context) -> tuple[str, set[str]]:
+    """Return the connection of a case, and what the database said that it is when its run read it."""
+    read = context.entries("snapshot-exported")
+    return context.case.source.connection, {str(one.body.get("database", "")) for one in read} - {""}
 
 
 def held_graph(context: Context, connection: Connection) -> Graph:
