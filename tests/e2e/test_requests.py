@@ -575,6 +575,36 @@ def test_the_paper_of_a_relative_is_not_learned(company: Company) -> None:
     assert learned(_with_kinds(unnamed, "lending.identity_documents", kind="person_name")) == set()
 
 
+def test_the_account_of_a_payee_is_not_learned(company: Company) -> None:
+    """A card under the customer's key is theirs unless its row has the name of another."""
+    key = company.one("SELECT max(id) FROM public.told")
+    name = company.one(f"SELECT name FROM lending.customers WHERE customer_id = {key}")
+    run_sql(company.urls["src"], f"""
+        CREATE TABLE lending.payees (customer_id bigint, payee text, account text);
+        INSERT INTO lending.payees VALUES ({key}, '收款人', '6217000010000000001'),
+        ({key}, '{name}', '6217000010000000002'), ({key}, NULL, '6217000010000000003')""")  # fmt: skip
+    desk, table = company.desk, TableName.model_validate("lending.customers")
+    levels = {"jrt0171": "C3", "pipl_sensitive": True, "gbt43697": 3, "gdpr": "personal"}
+    kinds = {"customer_id": "internal_id", "payee": "person_name", "account": "account_no"}
+    payees = {
+        "table": "lending.payees", "purpose": "p", "origin": "o",
+        "subject": [{"by": ["customer_id"], "to": "lending.customers"}],
+        "columns": {column: levels | {"kind": kind} for column, kind in kinds.items()},
+    }  # fmt: skip
+    datamap = desk.datamap(SOURCE)
+    datasets = (*datamap.datasets, DataSet.model_validate(payees))
+    with PersonCopy(
+        desk.source(SOURCE),
+        company.urls["src"],
+        datamap.model_copy(update={"datasets": datasets}),
+        Subject(table, {"customer_id": str(key)}, ""),
+    ) as copy:
+        assert "lending.payees" in {one.label for one in copy.own(copy.known)}
+        learned = {one for one in copy.known.forms if one.startswith("62170000")}
+    run_sql(company.urls["src"], "DROP TABLE lending.payees")
+    assert learned == {"6217000010000000002"}
+
+
 def _with_kinds(datamap: DataMap, label: str, **kinds: str) -> DataMap:
     """Return a data map in which columns of a table are of other kinds."""
 

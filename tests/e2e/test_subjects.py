@@ -31,6 +31,8 @@ CREATE TABLE s.person (id int PRIMARY KEY, branch int REFERENCES s.branch, name 
 CREATE INDEX ON s.person (mobile);
 CREATE TABLE s.card (no text PRIMARY KEY, person_id int REFERENCES s.person);
 CREATE TABLE s.contact (person_id int, mobile text);
+CREATE TABLE s.payee (person_id int, name text, account text);
+CREATE TABLE s.transfer (payer int, payee int, account text);
 CREATE TABLE s.staff (code text PRIMARY KEY, name text, mobile char(11), hired date);
 CREATE TABLE s.member (club int, no uuid, name text, PRIMARY KEY (club, no)) PARTITION BY LIST (club);
 CREATE TABLE s.member_1 PARTITION OF s.member FOR VALUES IN (1);
@@ -41,6 +43,8 @@ INSERT INTO s.person SELECT n, 1 + n % 2, 'privat ' || n % 3, date '1980-01-01' 
 UPDATE s.person SET mobile = '138 0013 8005' WHERE id = 5;
 INSERT INTO s.card SELECT '622848000000000000' || n, 1 + n % 3 FROM generate_series(1, 6) AS n;
 INSERT INTO s.contact VALUES (1, '13900000001'), (2, '13800138003');
+INSERT INTO s.payee VALUES (1, 'privat payee', '6217000000000000001');
+INSERT INTO s.transfer VALUES (1, NULL, '6217000000000000002');
 INSERT INTO s.staff VALUES ('7', 'privat 7', '13800138004', '2020-01-01'), ('2', 'privat 2', NULL, NULL),
   ($${ODD}$$, 'x', NULL, NULL), ('today', 'x', NULL, NULL);
 INSERT INTO s.member VALUES (1, '00000000-0000-0000-0000-000000000001', 'privat 1'),
@@ -68,6 +72,10 @@ def company_map(**changes: Any) -> DataMap:
                     mail=entry("email"), tall=NONE, **changes),
             dataset("s.card", person, no=entry("bank_card"), person_id=IDENTIFIER),
             dataset("s.contact", person, mobile=entry("mobile"), person_id=IDENTIFIER),
+            dataset("s.payee", person, name=entry("person_name"), account=entry("account_no"),
+                    person_id=IDENTIFIER),
+            dataset("s.transfer", {"by": ["payer"], "to": "s.person"}, {"by": ["payee"], "to": "s.person"},
+                    account=entry("account_no"), payer=IDENTIFIER, payee=IDENTIFIER),
             dataset("s.staff", {"by": ["code"]}, code=IDENTIFIER, name=entry("person_name"),
                     mobile=entry("mobile"), hired=NONE),
             {**dataset("s.member", {"by": ["club", "no"], "when": {"club": 1}}, club=IDENTIFIER,
@@ -131,6 +139,13 @@ def test_who_is_not_meant_is_not_found(session: Connection) -> None:
     for said in ("a\0b", "x" * 501, "1\n2\n3\n4\n5\n6"):
         with pytest.raises(SubjectUnknown, match="cannot be looked for"):
             find_subjects(session, company_map(), said, KEY)
+
+
+@pytest.mark.parametrize("account", ["6217000000000000001", "6217 0000 0000 0000 002"])
+def test_the_account_of_a_payee_is_not_that_of_who_pays(session: Connection, account: str) -> None:
+    """The row leads to the customer and has the account of somebody else, who may be no customer at all."""
+    assert found(session, account) == []
+    assert found(session, f"{account}\nprivat 1") == []
 
 
 def test_two_who_are_meant_are_counted_not_named(session: Connection) -> None:

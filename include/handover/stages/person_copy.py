@@ -28,9 +28,9 @@ from handover.risk.persons import Person, Persons
 from handover.risk.raw_values import KINDS, RawValues
 from handover.risk.searching import Search
 from handover.stages.person_graph import person_graph
-from handover.stages.person_known import IDENTITY, Known, mentioned, names_somebody, theirs
+from handover.stages.person_known import IDENTITY, Known, mentioned, theirs
 from handover.stages.reading import begin_snapshot
-from handover.stages.subjects import CARDS, Subject, subject_scope
+from handover.stages.subjects import CARDS, Subject, names_somebody, subject_scope
 
 
 @dataclass(frozen=True)
@@ -108,7 +108,7 @@ class PersonCopy:
         """Note numbers of the person's own row; of rows that lead there those that only a person has.
 
         A paper's number there may be a relative's: it counts where the own row has none of its kind, in a
-        table that names nobody.
+        table that names nobody. A card or account counts unless its row names another.
         """
         described = [(dataset, row) for dataset, _, rows in self._own if dataset for row in rows]
         for dataset, row in described:
@@ -118,7 +118,15 @@ class PersonCopy:
         lacking = [kind for kind in IDENTITY if kind not in self.known.numbers]
         for dataset, row in described:
             if dataset.table != subject.table and [path.to for path in dataset.subject] == [subject.table]:
-                self._note(dataset, row, CARDS if names_somebody(dataset) else (*CARDS, *lacking))
+                named = names_somebody(dataset)
+                self._note(dataset, row, () if named and not self._names_them(dataset, row) else CARDS)
+                self._note(dataset, row, () if named else lacking)
+
+    def _names_them(self, dataset: DataSet, row: Row) -> bool:
+        """Say whether a row has the person's name, and nobody else's."""
+        said = (row.values.get(name) for name, one in dataset.columns.items() if one.kind == "person_name")
+        names = [str(name) for name in said if name]
+        return bool(names) and all(self.known.is_theirs("person_name", name) for name in names)
 
     def _note(self, dataset: DataSet, row: Row, kinds: Sequence[str]) -> None:
         for name, entry in dataset.columns.items():

@@ -11,7 +11,7 @@ from handover.classify.find import find
 from handover.model.datamap import DataSet
 from handover.risk.persons import Person
 from handover.risk.raw_values import KINDS, canonical
-from handover.stages.subjects import CARDS
+from handover.stages.subjects import CARDS, names_somebody
 
 IDENTITY = ("resident_id", "residence_permit", "passport", "travel_permit")
 # What names somebody: in a person's copy only their own.
@@ -89,11 +89,6 @@ def one_person(first: Known, second: Known, said: str) -> bool:
             return bool(papers[0] & papers[1])
     lines = (canonical("account_no", line) for line in said.splitlines())
     return bool(first.forms & second.forms - known_from(said).forms - {one.decode() for one in lines if one})
-
-
-def names_somebody(dataset: DataSet) -> bool:
-    """Say whether rows of a table have a name: what they hold may be of another than whom they lead to."""
-    return any(entry.kind == "person_name" for entry in dataset.columns.values())
 
 
 def theirs(

@@ -1,7 +1,8 @@
 """Finding a person in a source, by key or by number, and the rows that are about that person.
 
 Looked at are the tables each row of which identifies a person, and cards and accounts in the rows that lead
-to one at once. What somebody said is compared in the writings that such numbers have, and never repeated.
+to one at once, unless they have a name or lead to a second one: a payee's account is no customer's. What
+somebody said is compared in the writings that such numbers have, and never repeated.
 """
 
 from __future__ import annotations
@@ -145,12 +146,24 @@ def _places(datamap: DataMap, person: DataSet, path: SubjectPath, *, alone: bool
         for way in dataset.subject:
             if way.to != person.table or len(way.by) != len(path.by) or dataset.table == person.table:
                 continue
+            if names_somebody(dataset) or not _leads_to_one(dataset):
+                continue
             places += [
                 Place(dataset.table, name, entry.kind, way.by, way.when)
                 for name, entry in dataset.columns.items()
                 if entry.kind in CARDS
             ]
     return places
+
+
+def names_somebody(dataset: DataSet) -> bool:
+    """Say whether rows of a table have a name: what they hold may be of another than whom they lead to."""
+    return any(entry.kind == "person_name" for entry in dataset.columns.values())
+
+
+def _leads_to_one(dataset: DataSet) -> bool:
+    """Say whether no row leads to two: nobody could say whose number stands in such a row."""
+    return len(dataset.subject) == 1 or all(way.when for way in dataset.subject)
 
 
 def _writings(kind: str, line: str) -> list[str]:
