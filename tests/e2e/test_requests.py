@@ -345,6 +345,46 @@ def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Req
             assert "异议" in files["letter.html"].decode()
 
 
+NOBODY_BEFORE = """
+ALTER TABLE lending.call_notes ALTER customer_id DROP NOT NULL;
+UPDATE lending.call_notes SET customer_id = NULL, called_at = '2001-02-03'
+WHERE employee_id = {key};
+DO $$ DECLARE one name; BEGIN
+  FOR one IN SELECT conname FROM pg_constraint WHERE conrelid = 'lending.call_notes'::regclass
+  AND confrelid = 'lending.employees'::regclass LOOP
+    EXECUTE format('ALTER TABLE lending.call_notes DROP CONSTRAINT %I', one);
+  END LOOP;
+END $$;
+"""
+
+
+def test_rows_that_lead_to_nobody_before_are_decided_about(company: Company, requester: Requester) -> None:
+    """A note about a customer is the customer's; one about nobody is that of the employee who wrote it."""
+    key = company.one("SELECT min(employee_id) FROM lending.call_notes")
+    notes = company.one(f"SELECT count(*) FROM lending.call_notes WHERE employee_id = {key}")
+    paper = company.one(f"SELECT resident_id FROM lending.employees WHERE employee_id = {key}")
+    run_sql(company.urls["src"], NOBODY_BEFORE.format(key=key))
+    seen = open_request(company.desk, CLERK, paper, asked(), requester.pem, table="lending.employees")
+    data = json.loads(requester.answered(company.desk, seen.id)["data.json"])
+    copied = [one for one in data["tables"] if one["yours"] and one["table"] == "lending.call_notes"]
+    assert [len(one["rows"]) for one in copied] == [notes]
+    made = open_request(
+        company.desk, CLERK, paper, asked("erasure"), requester.pem, table="lending.employees"
+    )
+    context = company.erasure(made.id, "erase-employee")
+    record_requester(context, "admin")
+    inventory(context)
+    planned = plan(context)
+    assert decisions(decide_erasure(context))[("通话记录 / call notes", True)] == notes
+    assert planned.scope
+    assert {one.table: one.rows for one in planned.scope.tables}["lending.call_notes"] == notes
+    said = asked("complaint", matter="disagrees with a note")
+    assert open_request(company.desk, CLERK, paper, said, requester.pem, table="lending.employees").holds
+    told = decisions(decide_erasure(company.erasure(made.id, "erase-employee-held")))
+    assert told["通话记录 / call notes", False] == notes, "a hold keeps them, whether or not there is a key"
+    assert ("通话记录 / call notes", True) not in told
+
+
 @pytest.fixture
 def command(
     company: Company, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

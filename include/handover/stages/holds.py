@@ -28,7 +28,7 @@ from handover.postgres.row_classes import checked_predicate
 from handover.postgres.session import Connection
 from handover.stages.context import Context
 from handover.stages.facts import judged_on
-from handover.stages.person_graph import missing_keys
+from handover.stages.person_graph import every_path, missing_keys
 from handover.vault.roots import Purpose
 from handover.vault.segment import Label, open_segment, read_header, seal
 
@@ -129,7 +129,8 @@ def held_graph(context: Context, connection: Connection) -> Graph:
     graph = read_graph(connection, case.source.schemas, declared)
     if map_path(context.settings.datamaps, case.mapped_as).is_file() and not graph.problems:
         # What the map says leads to a person is that person's, whether or not the database knows.
-        ways = missing_keys(graph, load_datamap(context.settings.datamaps, case.mapped_as))
+        datamap = load_datamap(context.settings.datamaps, case.mapped_as)
+        ways = missing_keys(graph, datamap, every_path)
         here = {TableName(schema_name=s, name=n) for s, n in graph.places}
         more = (*declared.virtual_keys, *(way for way in ways if {way.table, way.references} <= here))
         both = Scope.model_construct(roots=(), virtual_keys=more, polymorphic=declared.polymorphic)

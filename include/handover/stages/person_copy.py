@@ -13,8 +13,6 @@ from functools import cached_property
 from itertools import product
 from typing import Any
 
-from psycopg import sql
-
 from handover.model.datamap import DataMap, DataSet
 from handover.model.registered import RegisteredSource
 from handover.postgres.closure import Closure
@@ -22,15 +20,15 @@ from handover.postgres.keysets import scoped_rows
 from handover.postgres.membership import Hit
 from handover.postgres.ordering import rows_of
 from handover.postgres.person_rows import Mentions, Place, Row, read_mentions, read_where
-from handover.postgres.session import Connection, connect, qualified
+from handover.postgres.session import Connection, connect
 from handover.risk.loosely import Sieve
 from handover.risk.persons import Person, Persons
 from handover.risk.raw_values import KINDS, RawValues
 from handover.risk.searching import Search
-from handover.stages.person_graph import person_graph
+from handover.stages.person_graph import own_scope, person_graph
 from handover.stages.person_known import IDENTITY, Known, mentioned, theirs
 from handover.stages.reading import begin_snapshot
-from handover.stages.subjects import CARDS, Subject, names_somebody, subject_scope
+from handover.stages.subjects import CARDS, Subject, names_somebody
 
 
 @dataclass(frozen=True)
@@ -81,7 +79,9 @@ class PersonCopy:
                 self._connection, database.schemas, self.datamap, declared, self.source.polymorphic
             )
             # Proven and prepared before the snapshot, as the closure wants it.
-            closure = Closure(self._connection, graph, subject_scope([self.subject]), prefix="own")
+            closure = Closure(
+                self._connection, graph, own_scope(graph, self.datamap, self.subject), prefix="own"
+            )
         begin_snapshot(self._connection)
         if closure is None or self.subject is None:
             return
@@ -91,10 +91,6 @@ class PersonCopy:
                 keys.table.label,
                 read_where(self._connection, rows_of(keys.table), scoped_rows(keys, "owned")),
             )
-        for dataset in self.datamap.datasets:
-            for condition in _alternatives(dataset, self.subject):
-                rows = qualified(dataset.table.schema_name, dataset.table.name)
-                self._take(dataset.table.label, read_where(self._connection, rows, condition))
         self._learn(self.subject)
 
     def _take(self, label: str, rows: list[Row]) -> None:
@@ -182,20 +178,6 @@ def _persons(dataset: DataSet, row: Row) -> Iterator[Person]:
         births = [day[:10] for day in of.get("birth_date", ())] or [""]
         for born, address in product(births, of.get("address") or [""]):
             yield Person(name, born or None, address or None)
-
-
-def _alternatives(dataset: DataSet, subject: Subject) -> Iterator[sql.Composable]:
-    """Yield conditions for rows that lead to the person because they lead to nobody named before."""
-    for number, path in enumerate(dataset.subject):
-        earlier = [column for one in dataset.subject[:number] for column in one.by]
-        if path.to != subject.table or path.when or not earlier or len(path.by) != len(subject.key):
-            continue
-        tests = [sql.SQL("t.{} IS NULL").format(sql.Identifier(one)) for one in earlier if one not in path.by]
-        tests += [
-            sql.SQL("t.{}::text = {}").format(sql.Identifier(column), sql.Literal(value))
-            for column, value in zip(path.by, subject.key.values(), strict=True)
-        ]
-        yield sql.SQL(" AND ").join(tests)
 
 
 def _is_person(row: Row, dataset: DataSet, known: Known) -> bool:

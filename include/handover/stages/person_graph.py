@@ -1,20 +1,23 @@
 """Which references lead to what is a person's own: those by which the data map says a row is theirs.
 
-A row that leads to several persons is that of the first one whom its table names: a loan is the borrower's,
-not the officer's who handled it. Where each way is for rows of its own (``when``) all of them count.
+A row that leads to several persons is that of the first one whom it names: a loan is the borrower's, not the
+officer's who handled it, unless it has no borrower. Where each way is for rows of its own (``when``) all of
+them count.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
 from handover.errors import CaseInvalid
 from handover.model.datamap import DataMap, DataSet, SubjectPath
-from handover.model.scope import Polymorphic, Scope, VirtualKey
+from handover.model.reconciliation import TableName
+from handover.model.scope import Polymorphic, Root, Scope, VirtualKey
 from handover.postgres.references import Graph
 from handover.postgres.referring import read_graph
 from handover.postgres.session import Connection
+from handover.stages.subjects import Subject, equals, quoted, subject_scope
 
 Way = tuple[str, frozenset[str], str]
 
@@ -65,8 +68,47 @@ def own_rows(graph: Graph, datamap: DataMap) -> Graph:
     return replace(graph, references=references)
 
 
-def missing_keys(graph: Graph, datamap: DataMap) -> tuple[VirtualKey, ...]:
-    """Return keys for ways that lead straight to a person and that the database does not know."""
+def own_scope(graph: Graph, datamap: DataMap, subject: Subject) -> Scope:
+    """Return where a person's own rows begin: with theirs, and with rows that lead to nobody before them."""
+    instead = (one for each in datamap.datasets for one in _instead(graph, each, subject))
+    return Scope(roots=(*subject_scope([subject]).roots, *instead))
+
+
+def _instead(graph: Graph, dataset: DataSet, subject: Subject) -> Iterator[Root]:
+    """Yield the rows of a table that lead to a person because they lead to nobody named before."""
+    for number, path in enumerate(dataset.subject):
+        earlier = [column for one in dataset.subject[:number] for column in one.by]
+        if path.to != subject.table or path.when or not earlier or len(path.by) != len(subject.key):
+            continue
+        if (dataset.table.schema_name, dataset.table.name) not in graph.places:
+            continue
+        types, keys = _types(graph, dataset.table), _types(graph, subject.table)
+        tests = [f"{quoted(one)} IS NULL" for one in earlier if one not in path.by]
+        tests += [
+            equals(column, value, as_text=types.get(column) != keys.get(name))
+            for column, (name, value) in zip(path.by, subject.key.items(), strict=True)
+        ]
+        yield Root(table=dataset.table, where=" AND ".join(tests))
+
+
+def _types(graph: Graph, table: TableName) -> dict[str, str]:
+    return {column.name: column.type for column in graph.tables[graph.place(table)[0]].columns}
+
+
+def every_path(dataset: DataSet) -> Iterable[SubjectPath]:
+    """Return all ways of a table: what is held of a person is held for each of whom a row is."""
+    return dataset.subject
+
+
+def missing_keys(
+    graph: Graph,
+    datamap: DataMap,
+    ways: Callable[[DataSet], Iterable[SubjectPath]] | None = None,
+) -> tuple[VirtualKey, ...]:
+    """Return keys for ways that lead straight to a person and that the database does not know.
+
+    ``ways``: which of a table count; by default those of the person whom a row is about first of all.
+    """
     known = {
         (
             graph.tables[one.child.table].label,
@@ -78,7 +120,7 @@ def missing_keys(graph: Graph, datamap: DataMap) -> tuple[VirtualKey, ...]:
     keys = {one.table: path.by for one in datamap.datasets for path in one.subject if path.to is None}
     found = []
     for dataset in datamap.datasets:
-        for path in own_paths(dataset):
+        for path in (ways or own_paths)(dataset):
             way = (dataset.table.label, frozenset(path.by), path.to.label if path.to else "")
             if path.to is None or path.when or way in known or len(keys.get(path.to, ())) != len(path.by):
                 continue

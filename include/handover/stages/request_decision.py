@@ -20,18 +20,15 @@ from handover.model.disposition import GOING
 from handover.model.hold import DataHold
 from handover.model.policy import Pack, Text
 from handover.model.registered import RegisteredSource, RetentionClass, load_source
-from handover.model.scope import Scope
 from handover.postgres.closure import Closure
 from handover.postgres.keysets import KeySet, scoped_rows
 from handover.postgres.ordering import rows_of
-from handover.postgres.references import Graph
-from handover.postgres.referring import read_graph
 from handover.postgres.row_classes import checked_predicate
 from handover.postgres.session import Connection, connect, database_errors, fetch
 from handover.stages.context import Context
 from handover.stages.daily_cases import let_go, predicate
 from handover.stages.facts import judged_on
-from handover.stages.holds import binding_holds, following_all, held_graph, held_scope
+from handover.stages.holds import binding_holds, held_graph, held_scope
 from handover.stages.reading import begin_snapshot
 from handover.stages.request_subjects import DECIDED, own_closure, subject_of
 
@@ -116,12 +113,10 @@ def read_noted(source: str, said: dict[str, object]) -> Decided:
 
 def _found(context: Context, connection: Connection, holds: Sequence[DataHold]) -> _Rows:
     """Find the person's rows and those held, and leave the snapshot: what is asked next is proven first."""
-    scope = context.case.scope or Scope.model_construct(roots=())
-    with database_errors("reading the references between tables"):
-        graph: Graph = read_graph(connection, context.case.source.schemas, scope)
     own = own_closure(context, connection, "own")
-    held = held_scope(context, judged_on(context.case), connection, held_graph(context, connection), holds)
-    kept = Closure(connection, following_all(graph), held, prefix="kept") if held else None
+    graph = held_graph(context, connection)
+    held = held_scope(context, judged_on(context.case), connection, graph, holds)
+    kept = Closure(connection, graph, held, prefix="kept") if held else None
     begin_snapshot(connection)
     for closure in (own, kept):
         if closure:

@@ -13,8 +13,8 @@ from handover.postgres.closure import Closure
 from handover.postgres.session import Connection
 from handover.stages.context import Context
 from handover.stages.holds import require_signed, unsealed
-from handover.stages.person_graph import person_graph
-from handover.stages.subjects import Subject, subject_scope
+from handover.stages.person_graph import own_scope, person_graph
+from handover.stages.subjects import Subject
 
 OPENED, DECIDED, ANSWERED, DELIVERED, OVERDUE = (
     f"request-{what}" for what in ("opened", "decided", "answered", "delivered", "overdue")
@@ -73,7 +73,7 @@ def own_closure(context: Context, connection: Connection, prefix: str) -> Closur
     said = context.case.scope or Scope.model_construct(roots=())
     schemas = context.case.source.schemas
     graph = person_graph(connection, schemas, datamap, said.virtual_keys, said.polymorphic)
-    return Closure(connection, graph, subject_scope([subject]), prefix=prefix)
+    return Closure(connection, graph, own_scope(graph, datamap, subject), prefix=prefix)
 
 
 def _opened(context: Context, request: str) -> Entry:

@@ -51,7 +51,7 @@ class Subject:
     @property
     def where(self) -> str:
         """Return the predicate of the person's row, in the words of a case."""
-        return " AND ".join(_equals(column, value) for column, value in self.key.items())
+        return " AND ".join(equals(column, value) for column, value in self.key.items())
 
 
 def find_subject(
@@ -189,7 +189,14 @@ def _subject(table: TableName, by: Sequence[str], key: Sequence[str], evidence_k
     return Subject(table, dict(zip(by, key, strict=True)), name)
 
 
-def _equals(column: str, value: str) -> str:
-    name, literal = '"' + column.replace('"', '""') + '"', "'" + value.replace("'", "''") + "'"
+def quoted(column: str) -> str:
+    """Return a column's name for a predicate."""
+    return '"' + column.replace('"', '""') + '"'
+
+
+def equals(column: str, value: str, *, as_text: bool = False) -> str:
+    """Return the predicate that a column has a value; ``as_text``: the value is of another type."""
+    name, literal = quoted(column), "'" + value.replace("'", "''") + "'"
     # As a date such a word would mean another day each day; the grammar wants to hear that it is a text.
-    return f"{name}::text = {literal}::text" if _OF_NOW.search(value) else f"{name} = {literal}"
+    as_text = as_text or bool(_OF_NOW.search(value))
+    return f"{name}::text = {literal}::text" if as_text else f"{name} = {literal}"
