@@ -83,7 +83,7 @@ def decision() -> Any:
         from handover.stages.request_decision import decide_erasure
 
         end_dry_run()
-        run_stage(lambda context: decide_erasure(context) and None)
+        run_stage(lambda context: decide_erasure(context, desk()) and None)
 
     return run()
 

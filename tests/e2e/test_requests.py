@@ -51,8 +51,10 @@ from handover.stages.holds import all_holds
 from handover.stages.inventory import inventory
 from handover.stages.person_copy import PersonCopy
 from handover.stages.plan import plan
-from handover.stages.request_answer import answer, answers_folder, deliver, sources_waiting
+from handover.stages.request_answer import answer, answers_folder, deliver
+from handover.stages.request_decided import sources_waiting
 from handover.stages.request_decision import decide_erasure, noted
+from handover.stages.request_owners import passed_of, passed_on, settle
 from handover.stages.request_runs import note_overdue, open_erasure, over_at, require_none_overdue
 from handover.stages.request_subjects import run_of
 from handover.stages.requests import (
@@ -300,6 +302,27 @@ def decisions(found: list[Any]) -> dict[tuple[str, bool], int]:
     return {(one.row_class, one.goes): one.rows for one in found}
 
 
+def its_note_is_passed_on(company: Company, made: PersonRequest, mobile: str, letter: str) -> None:
+    """The number in a remark about somebody else is not erased, and nobody is told that it is."""
+    note = ("lending.call_notes", "note", 1)
+    for entry in company.desk.at(SOURCE).ledger.entries(
+        SOURCE, kinds=["request-decided", "request-answered"]
+    ):
+        if entry.body["request"] == made.id:
+            counted = [(one["table"], one["column"], one["rows"]) for one in entry.body["named"]]
+            assert note in counted
+            assert mobile not in entry.line
+    assert "they are not erased" in letter.replace("\n", " ")
+    assert "它们未被删除；已列入负责部门的待办，由其决定：示例信息部" in letter
+    assert "<td>note</td><td>1</td>" in letter
+    (waiting,) = [one for one in passed_on(company.desk) if one.request.id == made.id]
+    assert note in [(one.table, one.column, one.rows) for one in waiting.rows]
+    assert settle(company.desk, CLERK, made.id) == [SOURCE]
+    assert next(passed_of(company.desk, made)).settled_at
+    with pytest.raises(LedgerRefused, match="nothing of request"):
+        settle(company.desk, CLERK, made.id)
+
+
 def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Requester) -> None:
     """The first of the two has no hold; the other one's complaint keeps everything."""
     for order, held in (("min", False), ("max", True)):
@@ -319,7 +342,7 @@ def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Req
         record_requester(context, "admin")
         inventory(context)
         planned = plan(context)
-        found = decide_erasure(context)
+        found = decide_erasure(context, company.desk)
         views = company.one(f"SELECT count(*) FROM lending.page_views WHERE customer_id = {key}")
         told = decisions(found)
         assert told.get(("网站浏览记录 / page views", True), 0) == (0 if held else views)
@@ -337,12 +360,26 @@ def test_of_an_erasure_what_the_law_keeps_stays(company: Company, requester: Req
             close_run(context)
             assert company.one(f"SELECT count(*) FROM lending.page_views WHERE customer_id = {key}") == 0
             assert company.one("SELECT count(*) FROM lending.page_views") > 0
-            files = requester.answered(company.desk, made.id)
-            assert "删除 / erased" in files["letter.html"].decode()
+            letter = requester.answered(company.desk, made.id)["letter.html"].decode()
+            assert "删除 / erased" in letter
+            its_note_is_passed_on(company, made, mobile, letter)
         if held:
             assert any("异议" in text.zh for one in found for text in one.why)
             files = requester.answered(company.desk, made.id)
             assert "异议" in files["letter.html"].decode()
+
+
+def test_a_restriction_says_what_it_does_not_reach(company: Company, requester: Requester) -> None:
+    mobile = company.one("SELECT mobile FROM public.told ORDER BY id LIMIT 1")
+    said = asked("restriction", matter="until a fee is settled")
+    made = open_request(company.desk, CLERK, mobile, said, requester.pem)
+    letter = requester.answered(company.desk, made.id)["letter.html"].decode()
+    assert "<td>note</td><td>1</td>" in letter
+    assert "What was done does not reach them" in letter
+    access = open_request(company.desk, CLERK, mobile, asked(), requester.pem)
+    assert (
+        "Other rows that name you" not in requester.answered(company.desk, access.id)["letter.html"].decode()
+    )
 
 
 NOBODY_BEFORE = """
@@ -375,12 +412,12 @@ def test_rows_that_lead_to_nobody_before_are_decided_about(company: Company, req
     record_requester(context, "admin")
     inventory(context)
     planned = plan(context)
-    assert decisions(decide_erasure(context))[("通话记录 / call notes", True)] == notes
+    assert decisions(decide_erasure(context, company.desk))[("通话记录 / call notes", True)] == notes
     assert planned.scope
     assert {one.table: one.rows for one in planned.scope.tables}["lending.call_notes"] == notes
     said = asked("complaint", matter="disagrees with a note")
     assert open_request(company.desk, CLERK, paper, said, requester.pem, table="lending.employees").holds
-    told = decisions(decide_erasure(company.erasure(made.id, "erase-employee-held")))
+    told = decisions(decide_erasure(company.erasure(made.id, "erase-employee-held"), company.desk))
     assert told["通话记录 / call notes", False] == notes, "a hold keeps them, whether or not there is a key"
     assert ("通话记录 / call notes", True) not in told
 

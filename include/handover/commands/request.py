@@ -1,4 +1,4 @@
-"""Commands for requests of persons: record one, answer it, note that the answer was delivered, list all."""
+"""Commands for requests of persons: record one and what came of it, answer it, list all and what waits."""
 
 from __future__ import annotations
 
@@ -29,11 +29,18 @@ def add_commands(commands: Commands[argparse.ArgumentParser]) -> None:
     _opening(add(actions, "open", open_request, "Record a request; key or number on standard input."))
     answering = add(actions, "answer", answer_request, "Write the answer, sealed for who asked.")
     delivering = add(actions, "delivered", deliver_request, "Record that the answer was delivered.")
-    for parser in (answering, delivering):
+    settling = add(actions, "settled", settle_request, "Record that an office did what was passed to it.")
+    for parser in (answering, delivering, settling):
         parser.add_argument("request", help="its id, as `handover request list` shows it")
     delivering.add_argument("--channel", required=True, help="how, as by post or at the counter")
     add_identity(delivering)
+    settling.add_argument("--source", metavar="SOURCE", help="only there; default: wherever it waits")
+    settling.add_argument(
+        "--refused-because", default="", metavar="WHY", help="it was not done; no data here"
+    )
+    add_identity(settling)
     add(actions, "list", list_requests, "List all requests and how they stand.")
+    add(actions, "passed", list_passed, "List what waits for the offices that own the sources.")
     overdue = add(actions, "overdue", list_overdue, "List overdue requests; status 1 if there is one.")
     overdue.add_argument("--on", type=date.fromisoformat, metavar="DATE", help="default: today")
 
@@ -102,6 +109,31 @@ def deliver_request(options: Arguments) -> int:
 
     one = deliver(_desk(), person(options), options.request, options.channel)
     print(f"{one.id}: {one.state(legal_day())}")
+    return 0
+
+
+def settle_request(options: Arguments) -> int:
+    """Record what an office made of what was passed to it."""
+    from handover.stages.request_owners import settle
+
+    sources = settle(_desk(), person(options), options.request, options.source, options.refused_because)
+    print(f"{options.request}: {'refused' if options.refused_because else 'settled'} in {', '.join(sources)}")
+    return 0
+
+
+def list_passed(options: Arguments) -> int:
+    """Print what waits for an office: a correction, or rows that name a person."""
+    from handover.stages.request_owners import passed_on
+
+    grid = Table("request", "kind", "due", "source", "office", "where", "rows", box=None)
+    for one in passed_on(_desk()):
+        if one.settled_at:
+            continue
+        about = (one.request.id, one.request.kind, str(one.request.due), one.source, one.office)
+        places = [(f"{each.table}.{each.column}", str(each.rows)) for each in one.rows]
+        for place in places or [(one.request.matter, "")]:
+            grid.add_row(*map(escape, (*about, *place)))
+    show(grid)
     return 0
 
 

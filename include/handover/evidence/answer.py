@@ -68,8 +68,21 @@ class Decided:
 
 
 @dataclass(frozen=True)
+class NamedRows:
+    """How many rows of a table name a person in a column, and are not theirs by the data map."""
+
+    source: str
+    table: str
+    column: str
+    rows: int
+
+
+@dataclass(frozen=True)
 class Letter:
-    """The letter. ``said``: paragraphs; ``decided``: what goes and stays, of an erasure."""
+    """The letter. ``said``: paragraphs; ``decided``: what goes and stays, of an erasure.
+
+    ``named``: rows that name the person and that what was asked for does not reach.
+    """
 
     request: str
     kind: Text
@@ -80,6 +93,7 @@ class Letter:
     handlers: Sequence[str]
     said: Sequence[Text]
     decided: Sequence[Decided] = ()
+    named: Sequence[NamedRows] = ()
     limits: Sequence[Text] = field(default=())
 
 

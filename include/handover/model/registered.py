@@ -139,7 +139,7 @@ class Grant(Frozen):
 class Requests(Frozen):
     """How requests of persons are answered. ``days``: the clock, unless the policy's own is meant.
 
-    ``owner``: the office that corrects data in the source.
+    ``owner``: the office that corrects data in the source, and decides about rows that only name a person.
     """
 
     days: Annotated[int, Field(ge=1, le=365)] | None = None
@@ -175,6 +175,11 @@ class RegisteredSource(Frozen):
     backups: Backups = Backups()
     requests: Requests = Requests()
     grants: tuple[Grant, ...] | None = None
+
+    @property
+    def office(self) -> str:
+        """Return who is in charge of what a person asks for."""
+        return self.requests.owner or self.owner
 
     @property
     def zone(self) -> ZoneInfo:

@@ -7,12 +7,14 @@ a row, as it may be about somebody else, only what names the person is given, an
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import product
 from typing import Any
 
+from handover.evidence.answer import NamedRows
 from handover.model.datamap import DataMap, DataSet
 from handover.model.registered import RegisteredSource
 from handover.postgres.closure import Closure
@@ -137,7 +139,19 @@ class PersonCopy:
             yield CopiedTable(self.source.source, label, dataset, True, kept)
 
     def mentions(self, known: Known) -> Iterator[CopiedTable]:
-        """Yield the rows elsewhere that name the person; what could not be searched is noted."""
+        """Yield the rows elsewhere that name the person."""
+        for found in self._found(known):
+            yield from self._given(found, known)
+
+    def named(self, known: Known) -> Iterator[NamedRows]:
+        """Yield how many rows elsewhere name the person, by table and column."""
+        for found in self._found(known):
+            columns = Counter(column for row in found.rows for column in found.columns[row.place])
+            for column, rows in sorted(columns.items()):
+                yield NamedRows(self.source.source, f"{found.schema}.{found.table}", column, rows)
+
+    def _found(self, known: Known) -> Iterator[Mentions]:
+        """Yield what names the person and is not theirs; what could not be searched is noted."""
         values = RawValues()
         for kind, said in known.numbers.items():
             values.add(kind, said)
@@ -153,14 +167,13 @@ class PersonCopy:
         )
         self.not_searched = [f"{one.schema_name}.{one.table}.{one.column}" for one in unread]
         for one in found:
-            yield from self._named(one, known)
+            yield replace(one, rows=[row for row in one.rows if row.place not in self._seen])
 
-    def _named(self, found: Mentions, known: Known) -> Iterator[CopiedTable]:
+    def _given(self, found: Mentions, known: Known) -> Iterator[CopiedTable]:
         label = f"{found.schema}.{found.table}"
         dataset = self._datasets.get(label)
-        rows = [row for row in found.rows if row.place not in self._seen]
-        of_person = [row for row in rows if dataset and _is_person(row, dataset, known)]
-        others = [row for row in rows if row not in of_person]
+        of_person = [row for row in found.rows if dataset and _is_person(row, dataset, known)]
+        others = [row for row in found.rows if row not in of_person]
         if of_person:
             given = [theirs(row.values, dataset, known, own=True) for row in of_person]
             yield CopiedTable(self.source.source, label, dataset, True, given)

@@ -6,8 +6,7 @@ ledger has its SHA-256 and counts. An answer that was written is not written aga
 
 from __future__ import annotations
 
-from contextlib import ExitStack
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from secrets import token_hex
 from typing import Any
@@ -15,25 +14,21 @@ from typing import Any
 from cryptography import x509
 
 from handover.errors import NotReady
-from handover.evidence.answer import CopiedColumn, CopiedRows, Decided, Letter, package
+from handover.evidence.answer import CopiedColumn, CopiedRows, Decided, Letter, NamedRows, package
 from handover.evidence.notice_letters import seal_for
 from handover.model.approval import Account
 from handover.model.kinds import KINDS
 from handover.model.policy import Text
 from handover.model.request import ARTICLES, COPIES, KIND_WORDS, PersonRequest
-from handover.stages.context import Context
 from handover.stages.facts import legal_day
-from handover.stages.person_copy import CopiedTable, PersonCopy
-from handover.stages.person_known import Known, known_from
-from handover.stages.request_decision import noted, read_noted
+from handover.stages.person_copy import CopiedTable
+from handover.stages.request_copies import NotSearched, copied, named
+from handover.stages.request_decided import decided, named_then
+from handover.stages.request_decision import noted
 from handover.stages.request_subjects import (
     ANSWERED,
-    DECIDED,
     DELIVERED,
     certificate_of,
-    entries_of,
-    said_of,
-    subject_of,
 )
 from handover.stages.request_words import limits, said
 from handover.stages.requests import Desk, find_request, require_complete
@@ -41,6 +36,8 @@ from handover.stages.two_persons import words
 from handover.vault.store import FolderStore
 
 FOLDER = "answers"
+# For these every table and text is searched.
+SEARCHING = ("access", "erasure", "restriction")
 
 
 @dataclass(frozen=True)
@@ -67,9 +64,11 @@ def answer(desk: Desk, request: str) -> Answered:
         return made
     require_complete(one)
     certificate = x509.load_pem_x509_certificate(certificate_of(desk.at(one.sources[0], one.id), one.id))
-    tables, not_searched = _copied(desk, one) if one.kind in COPIES else ([], [])
-    decisions = _decided(desk, one) if one.kind == "erasure" else []
-    letter = _letter(desk, one, tables, decisions, not_searched)
+    tables, unread = copied(desk, one) if one.kind in COPIES else ([], [])
+    decisions = decided(desk, one) if one.kind == "erasure" else []
+    elsewhere, unread_elsewhere = _named(desk, one)
+    not_searched = unread + unread_elsewhere
+    letter = _letter(desk, one, tables, decisions, elsewhere, not_searched)
     sealed = seal_for(certificate, package(letter, [_rows(table) for table in tables]))
     stored = FolderStore(answers_folder(desk)).put(f"{one.id}-{token_hex(2)}.zip.p7m", sealed)
     rows: dict[str, dict[str, int]] = {name: {} for name in one.sources}
@@ -84,6 +83,7 @@ def answer(desk: Desk, request: str) -> Answered:
             "sha256": stored.sha256,
             "rows": rows[name],
             "decided": [noted(each) for each in decisions if each.source == name],
+            "named": [asdict(each) for each in elsewhere if each.source == name],
             "not_searched": [label for source, label in not_searched if source == name],
             "portability": _conditions(one),
         }
@@ -121,27 +121,6 @@ def deliver(desk: Desk, who: Account, request: str, channel: str) -> PersonReque
     return find_request(desk, one.id)
 
 
-def _copied(desk: Desk, one: PersonRequest) -> tuple[list[CopiedTable], list[tuple[str, str]]]:
-    """Return the rows of all sources: what one knows of the person is looked for in all of them."""
-    known: Known | None = None
-    with ExitStack() as stack:
-        copies = []
-        for name in one.sources:
-            context = desk.at(name, one.id)
-            copy = PersonCopy(
-                desk.source(name), context.source, desk.datamap(name), subject_of(context, one.id)
-            )
-            copies.append(stack.enter_context(copy))
-            known = known or known_from(said_of(context, one.id))
-            known.join(copy.known)
-        if known is None:
-            return [], []
-        tables = [table for copy in copies for table in copy.own(known)]
-        if one.kind != "portability":  # what only names the person was not given by them
-            tables += [table for copy in copies for table in copy.mentions(known)]
-        return tables, [(copy.source.source, label) for copy in copies for label in copy.not_searched]
-
-
 def _rows(table: CopiedTable) -> CopiedRows:
     dataset = table.dataset
     names = dict.fromkeys(name for row in table.rows for name in row)
@@ -164,7 +143,8 @@ def _letter(
     one: PersonRequest,
     tables: list[CopiedTable],
     decisions: list[Decided],
-    not_searched: list[tuple[str, str]],
+    elsewhere: list[NamedRows],
+    not_searched: NotSearched,
 ) -> Letter:
     sources = [desk.source(name) for name in one.sources]
     return Letter(
@@ -175,69 +155,18 @@ def _letter(
         due=one.due,
         written=legal_day(),
         handlers=list(dict.fromkeys(source.handler.name for source in sources)),
-        said=said(one, sources, bool(tables)),
+        said=said(one, sources, bool(tables), {each.source for each in elsewhere}),
         decided=decisions,
-        limits=limits(not_searched) if one.kind == "access" else (),
+        named=elsewhere,
+        limits=limits(not_searched) if one.kind in SEARCHING else (),
     )
 
 
-def sources_waiting(desk: Desk, one: PersonRequest) -> dict[str, str]:
-    """Return the sources in which an erasure is not done, each with what is missing."""
-    waiting = {}
-    for name in one.subjects if one.kind == "erasure" else ():
-        context = desk.at(name, one.id)
-        found = _decisions(context, one.id)
-        if not found:
-            waiting[name] = "nothing was decided, or its run was taken back"
-        going = [each.run for each in found if each.goes and not each.complete]
-        if going:
-            waiting[name] = f"run {', '.join(going)} is not complete"
-    return waiting
-
-
-def _decided(desk: Desk, one: PersonRequest) -> list[Decided]:
-    """Return what was decided in all sources that know the person, after what goes has gone."""
-    if waiting := sources_waiting(desk, one):
-        raise NotReady(
-            f"request {one.id} cannot be answered yet: "
-            + "; ".join(f"{name}: {lacking}" for name, lacking in waiting.items()),
-            hint=f"trigger the DAG subject_request with request {one.id} and that source",
-        )
-    decided = []
-    for name in one.subjects:
-        found = _decisions(desk.at(name, one.id), one.id)
-        gone = [each for run in found if run.complete for each in run.goes]
-        decided += [read_noted(name, each) for each in (*gone, *found[-1].stays)]
-    return decided
-
-
-@dataclass(frozen=True)
-class _Decision:
-    """What a run that was not taken back decided."""
-
-    run: str
-    goes: list[dict[str, Any]]
-    stays: list[dict[str, Any]]
-    complete: bool
-
-
-def _decisions(context: Context, request: str) -> list[_Decision]:
-    """Return the last decision of each run, oldest first: what one erased another does not find any more."""
-    bodies = {
-        entry.body["run"]: entry.body
-        for entry in entries_of(context)
-        if entry.kind == DECIDED and entry.body["request"] == request
-    }
-    found = []
-    for run, body in bodies.items():
-        of_run = replace(context, run=run)
-        if of_run.entries("run-aborted"):
-            continue
-        closed, decided = of_run.entries("run-closed"), body["decided"]
-        goes, stays = ([one for one in decided if one["goes"] is which] for which in (True, False))
-        complete = bool(closed) and closed[-1].body["status"] == "complete"
-        found.append(_Decision(run, goes, stays, complete))
-    return found
+def _named(desk: Desk, one: PersonRequest) -> tuple[list[NamedRows], NotSearched]:
+    """Return the rows that name the person and that an erasure, or a restriction, does not reach."""
+    if one.kind == "erasure" and one.subjects:
+        return named_then(desk, one)
+    return named(desk, one) if one.kind in ("erasure", "restriction") else ([], [])
 
 
 def _conditions(one: PersonRequest) -> dict[str, str]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import date, timedelta
 
 from psycopg import sql
@@ -30,7 +30,9 @@ from handover.stages.daily_cases import let_go, predicate
 from handover.stages.facts import judged_on
 from handover.stages.holds import binding_holds, held_graph, held_scope
 from handover.stages.reading import begin_snapshot
+from handover.stages.request_copies import named
 from handover.stages.request_subjects import DECIDED, own_closure, subject_of
+from handover.stages.requests import Desk, find_request
 
 # Telling somebody that an authority looks into them is forbidden (AML), and could spoil the inquiry.
 SECRET = {"inquiry"}
@@ -73,21 +75,25 @@ class _Rows:
         return sql.SQL("NOT {}").format(scoped_rows(keys)) if keys else sql.SQL("true")
 
 
-def decide_erasure(context: Context) -> list[Decided]:
+def decide_erasure(context: Context, desk: Desk) -> list[Decided]:
     """Decide about each kind of the person's data in a source, and write it down for the letter.
 
-    A stage of the run that erases, after its plan and before anything goes.
+    A stage of the run that erases, after its plan and before anything goes: what is known of the person goes
+    too. So the rows that no data map leads to them, and that name them, are counted now, in all sources.
     """
     source = load_source(context.settings.sources, context.case.case)
     with context.step("decide"), closing(connect(context.source, read_only=True)) as connection:
         holds = binding_holds(context)
         rows = _found(context, connection, holds)
         found = list(_decided(context, source, rows, holds))
+        elsewhere, not_searched = named(desk, find_request(desk, str(context.case.request)))
         body = {
             "request": context.case.request,
             "run": context.run,
             "on": judged_on(context.case).isoformat(),
             "decided": [noted(one) for one in found],
+            "named": [asdict(one) for one in elsewhere],
+            "not_searched": [list(one) for one in not_searched],
         }
         context.record(DECIDED, body)
     return found

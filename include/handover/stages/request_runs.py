@@ -15,7 +15,8 @@ from handover.settings import Settings
 from handover.stages.context import Context, Resolver, open_case
 from handover.stages.daily_cases import erasure_case
 from handover.stages.facts import LEGAL_TIME, legal_day
-from handover.stages.request_answer import Answered, answer, sources_waiting
+from handover.stages.request_answer import Answered, answer
+from handover.stages.request_decided import sources_waiting
 from handover.stages.request_subjects import OVERDUE
 from handover.stages.requests import Desk, find_request, overdue_requests, require_complete
 

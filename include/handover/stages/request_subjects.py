@@ -16,8 +16,8 @@ from handover.stages.holds import require_signed, unsealed
 from handover.stages.person_graph import own_scope, person_graph
 from handover.stages.subjects import Subject
 
-OPENED, DECIDED, ANSWERED, DELIVERED, OVERDUE = (
-    f"request-{what}" for what in ("opened", "decided", "answered", "delivered", "overdue")
+OPENED, DECIDED, SETTLED, ANSWERED, DELIVERED, OVERDUE = (
+    f"request-{what}" for what in ("opened", "decided", "settled", "answered", "delivered", "overdue")
 )
 
 
@@ -28,7 +28,7 @@ def run_of(request: str) -> str:
 
 def entries_of(context: Context) -> list[Entry]:
     """Return the entries of all requests in a source; raises LedgerRefused when one does not verify."""
-    found = context.ledger.entries(context.case.case, kinds=(OPENED, DECIDED, ANSWERED, DELIVERED))
+    found = context.ledger.entries(context.case.case, kinds=(OPENED, DECIDED, SETTLED, ANSWERED, DELIVERED))
     require_signed(context, found)
     return found
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from handover.model.policy import Text
 from handover.model.registered import RegisteredSource
@@ -35,8 +35,16 @@ REMEDY = Text(
 )
 
 
-def said(one: PersonRequest, sources: Sequence[RegisteredSource], found: bool) -> list[Text]:
-    """Return the paragraphs of an answer; ``found``: whether rows are enclosed."""
+def said(
+    one: PersonRequest,
+    sources: Sequence[RegisteredSource],
+    found: bool,
+    elsewhere: Collection[str] = (),
+) -> list[Text]:
+    """Return the paragraphs of an answer; ``found``: whether rows are enclosed.
+
+    ``elsewhere``: the sources with rows that name the person and are not reached.
+    """
     paragraphs = [] if one.subjects else [NOBODY]
     if one.kind in ("access", "portability"):
         paragraphs.append(COPY if found else NO_COPY)
@@ -45,11 +53,28 @@ def said(one: PersonRequest, sources: Sequence[RegisteredSource], found: bool) -
         paragraphs += [ERASURE] if one.subjects else []
     else:
         paragraphs.append(_recorded(one, sources))
+    if elsewhere:
+        paragraphs.append(_elsewhere([each for each in sources if each.source in elsewhere]))
     return [*paragraphs, REMEDY]
 
 
+def _offices(sources: Sequence[RegisteredSource]) -> str:
+    return "、".join(dict.fromkeys(each.office for each in sources))
+
+
+def _elsewhere(sources: Sequence[RegisteredSource]) -> Text:
+    offices = _offices(sources)
+    return Text(
+        zh="“提及您的其他记录”列出不在您名下、但写有您的号码或您的姓名连同生日或住址的记录。"
+        f"上述处理不涉及这些记录，它们未被删除；已列入负责部门的待办，由其决定：{offices}。",
+        en="“Other rows that name you” counts rows that are not kept under your name, but have a number of "
+        "yours, or your name with birthday or address. What was done does not reach them: they are not "
+        f"erased. They are on the list of the office in charge, which decides about them: {offices}.",
+    )
+
+
 def _recorded(one: PersonRequest, sources: Sequence[RegisteredSource]) -> Text:
-    offices = "、".join(dict.fromkeys(each.requests.owner or each.owner for each in sources))
+    offices = _offices(sources)
     if one.kind == "correction":
         return Text(
             zh=f"您的更正请求已登记，并转交负责部门核实处理：{offices}。",
