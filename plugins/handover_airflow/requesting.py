@@ -96,8 +96,7 @@ def answer(name: str) -> Any:
         from handover.stages.request_runs import answer_when_due
 
         end_dry_run()
-        made = without_values(lambda: answer_when_due(desk(), requested(get_current_context())[0]))
-        return made.file if made else "another source is still to erase"
+        return without_values(lambda: answer_when_due(desk(), *requested(get_current_context())))
 
     return run()
 

@@ -55,7 +55,13 @@ from handover.stages.request_answer import answer, answers_folder, deliver
 from handover.stages.request_decided import sources_waiting
 from handover.stages.request_decision import decide_erasure, noted
 from handover.stages.request_owners import passed_of, passed_on, settle
-from handover.stages.request_runs import note_overdue, open_erasure, over_at, require_none_overdue
+from handover.stages.request_runs import (
+    answer_when_due,
+    note_overdue,
+    open_erasure,
+    over_at,
+    require_none_overdue,
+)
 from handover.stages.request_subjects import run_of
 from handover.stages.requests import (
     Desk,
@@ -608,14 +614,16 @@ def test_what_goes_is_told_of_every_run_and_what_stays_of_the_last(
         return sources_waiting(company.desk, find_request(company.desk, made.id)).get(SOURCE, "")
 
     first = decided("first", views=True, loans=False)
+    first.record("disposal-opened", {})
     second = decided("second", loans=False, cards=False)
     assert waiting() == f"run {first.run} is not complete", "a later run that erases nothing ends no wait"
     first.record("run-closed", {"status": "complete", "reasons": []})
     assert waiting() == ""
     third = decided("third", cards=True)
     assert waiting() == f"run {third.run} is not complete"
+    assert third.run in answer_when_due(company.desk, made.id, "another source")
     third.record("run-aborted", {"removed": []})
-    answer(company.desk, made.id)
+    assert answer_when_due(company.desk, made.id, SOURCE).endswith(".p7m")
     (entry,) = second.ledger.entries(SOURCE, run_of(made.id), kinds=("request-answered",))
     told = [(one["row_class"], one["goes"]) for one in entry.body["decided"]]
     assert told == [("views", True), ("loans", False), ("cards", False)]
@@ -623,6 +631,27 @@ def test_what_goes_is_told_of_every_run_and_what_stays_of_the_last(
     made = other
     decided("aborted", views=True).record("run-aborted", {"removed": []})
     assert "taken back" in waiting()
+
+
+def test_a_run_that_was_given_up_is_not_awaited(company: Company, requester: Requester) -> None:
+    """A first run decided, and was refused before anything went; what a second one did is the answer."""
+    mobile = company.one("SELECT mobile FROM public.told ORDER BY id DESC LIMIT 1")
+    made = open_request(company.desk, CLERK, mobile, asked("erasure"), requester.pem)
+    each = [noted(Decided(SOURCE, "views", 1, True, []))]
+    runs = [replace(company.desk.at(SOURCE, made.id), run=f"{made.id}-{name}") for name in ("1", "2", "3")]
+
+    def answered() -> str:
+        return answer_when_due(company.desk, made.id, SOURCE)
+
+    for context in runs[:2]:
+        context.record("request-decided", {"request": made.id, "run": context.run, "decided": each})
+        context.record("run-closed", {"status": "not complete", "reasons": ["refused"]})
+        with pytest.raises(NotReady, match=f"run {context.run} is not complete"):
+            answered()
+    runs[2].record("request-decided", {"request": made.id, "run": runs[2].run, "decided": each})
+    runs[2].record("disposal-opened", {})
+    runs[2].record("run-closed", {"status": "complete", "reasons": []})
+    assert answered().endswith(".p7m")
 
 
 def test_the_paper_of_a_relative_is_not_learned(company: Company) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -10,6 +10,7 @@ from handover.errors import NotReady
 from handover.evidence.answer import Decided, NamedRows
 from handover.model.request import PersonRequest
 from handover.stages.context import Context
+from handover.stages.disposal import is_open
 from handover.stages.request_copies import NotSearched
 from handover.stages.request_decision import read_noted
 from handover.stages.request_subjects import DECIDED, entries_of
@@ -18,10 +19,11 @@ from handover.stages.requests import Desk
 
 @dataclass(frozen=True)
 class Decision:
-    """What a run that was not taken back decided."""
+    """What a run that was not taken back decided; ``opened``: rows may have gone by it."""
 
     run: str
     body: Mapping[str, Any]
+    opened: bool
     complete: bool
 
     def told(self, *, goes: bool) -> list[dict[str, Any]]:
@@ -31,11 +33,11 @@ class Decision:
 
 def decisions_of(context: Context, request: str) -> list[Decision]:
     """Return the last decision of each run, oldest first: what one erased another does not find any more."""
-    bodies = {
-        entry.body["run"]: entry.body
-        for entry in entries_of(context)
-        if entry.kind == DECIDED and entry.body["request"] == request
-    }
+    bodies: dict[str, Mapping[str, Any]] = {}
+    for entry in entries_of(context):
+        if entry.kind == DECIDED and entry.body["request"] == request:
+            bodies.pop(entry.body["run"], None)
+            bodies[entry.body["run"]] = entry.body
     found = []
     for run, body in bodies.items():
         of_run = replace(context, run=run)
@@ -43,8 +45,17 @@ def decisions_of(context: Context, request: str) -> list[Decision]:
             continue
         closed = of_run.entries("run-closed")
         complete = bool(closed) and closed[-1].body["status"] == "complete"
-        found.append(Decision(run, body, complete))
+        found.append(Decision(run, body, is_open(of_run), complete))
     return found
+
+
+def awaited(found: Sequence[Decision]) -> list[str]:
+    """Return the runs that have still to erase: what never began to and was decided anew is given up."""
+    return [
+        one.run
+        for one in found
+        if one.told(goes=True) and not one.complete and (one.opened or one is found[-1])
+    ]
 
 
 def sources_waiting(desk: Desk, one: PersonRequest) -> dict[str, str]:
@@ -55,8 +66,7 @@ def sources_waiting(desk: Desk, one: PersonRequest) -> dict[str, str]:
         found = decisions_of(context, one.id)
         if not found:
             waiting[name] = "nothing was decided, or its run was taken back"
-        going = [each.run for each in found if each.told(goes=True) and not each.complete]
-        if going:
+        if going := awaited(found):
             waiting[name] = f"run {', '.join(going)} is not complete"
     return waiting
 
@@ -67,7 +77,8 @@ def decided(desk: Desk, one: PersonRequest) -> list[Decided]:
         raise NotReady(
             f"request {one.id} cannot be answered yet: "
             + "; ".join(f"{name}: {lacking}" for name, lacking in waiting.items()),
-            hint=f"trigger the DAG subject_request with request {one.id} and that source",
+            hint="see to the run that is named; where none is, or it was given up, trigger the DAG "
+            f"subject_request with request {one.id} and that source",
         )
     told = []
     for name in one.subjects:

@@ -15,7 +15,7 @@ from handover.settings import Settings
 from handover.stages.context import Context, Resolver, open_case
 from handover.stages.daily_cases import erasure_case
 from handover.stages.facts import LEGAL_TIME, legal_day
-from handover.stages.request_answer import Answered, answer
+from handover.stages.request_answer import answer
 from handover.stages.request_decided import sources_waiting
 from handover.stages.request_subjects import OVERDUE
 from handover.stages.requests import Desk, find_request, overdue_requests, require_complete
@@ -58,13 +58,17 @@ def erases(desk: Desk, request: str, source: str) -> bool:
     return one.kind == "erasure" and source in one.subjects
 
 
-def answer_when_due(desk: Desk, request: str) -> Answered | None:
-    """Write the answer, unless a source has still to erase: its own run then writes it."""
+def answer_when_due(desk: Desk, request: str, source: str) -> str:
+    """Write the answer and return its file, unless another source has still to erase: its own run writes it.
+
+    Returns what is awaited then; raises NotReady, naming the run, when that is one of this source.
+    """
     one = find_request(desk, request)
     require_complete(one)
-    if sources_waiting(desk, one):
-        return None
-    return answer(desk, request)
+    waiting = sources_waiting(desk, one)
+    if waiting and source not in waiting:
+        return "not answered yet: " + "; ".join(f"{name}: {lacking}" for name, lacking in waiting.items())
+    return answer(desk, request).file
 
 
 def require_none_overdue(desk: Desk) -> int:
