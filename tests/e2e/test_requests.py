@@ -300,8 +300,23 @@ def test_an_objection_holds_and_an_overdue_one_blocks(company: Company, requeste
     assert require_none_overdue(company.desk) == 0
     other = open_request(company.desk, CLERK, key, asked("correction", matter="the postcode"), requester.pem)
     assert other.holds == {}
-    files = requester.answered(company.desk, other.id)
-    assert "示例信息部" in files["letter.html"].decode()
+    its_office_says_what_it_made(company, requester, other)
+
+
+def its_office_says_what_it_made(company: Company, requester: Requester, made: PersonRequest) -> None:
+    """A correction is open, and overdue one day, until the office of its source has said what it made."""
+    with pytest.raises(NotReady, match="nobody has said what became of the correction in 示例信息部"):
+        answer(company.desk, made.id)
+    assert [one.id for one in overdue_requests(company.desk, made.due + timedelta(days=1))] == [made.id]
+    (waiting,) = [one for one in passed_on(company.desk) if not one.settled_at]
+    assert (waiting.request.id, waiting.request.matter) == (made.id, "the postcode")
+    with pytest.raises(LedgerRefused, match="names personal data"):
+        settle(company.desk, CLERK, made.id, refused="13800138000 has no such postcode")
+    settle(company.desk, CLERK, made.id, SOURCE, "it is the one of the register")
+    letter = requester.answered(company.desk, made.id)["letter.html"].decode()
+    assert "未予更正，理由：it is the one of the register" in letter
+    assert "示例信息部" in letter
+    assert overdue_requests(company.desk, made.due + timedelta(days=1)) == []
 
 
 def decisions(found: list[Any]) -> dict[tuple[str, bool], int]:
@@ -485,6 +500,10 @@ def test_the_commands(
     assert "zip.p7m" in capsys.readouterr().out
     assert command("delivered", request, "--channel", "by post") == 0
     assert capsys.readouterr().out.startswith(f"{request}: delivered on")
+    assert command("passed", proven=False) == 0
+    assert request not in capsys.readouterr().out
+    assert command("settled", request, "--refused-because", "no reason") == 1
+    assert "nothing of request" in capsys.readouterr().err
     assert command("list", proven=False) == 0
     (line,) = [one for one in capsys.readouterr().out.splitlines() if request in one]
     assert "delivered on" in line

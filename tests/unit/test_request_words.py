@@ -20,7 +20,7 @@ from handover.risk.loosely import Sieve
 from handover.risk.persons import Person
 from handover.stages.person_graph import own_paths
 from handover.stages.person_known import ANOTHER, Known, known_from, mentioned, one_person, theirs
-from handover.stages.request_words import said
+from handover.stages.request_words import correction, said
 
 WORD = Text(zh="字", en="word")
 
@@ -144,6 +144,12 @@ def test_a_letter_promises_nothing_that_came_too_late() -> None:
     assert "none of your data is erased" in in_time[0].en
     assert "some of your data may be gone" in late[0].en
     assert "数据可能已不存在" in late[0].zh
+
+
+def test_a_letter_says_that_data_was_corrected_only_when_it_was() -> None:
+    assert "corrected your data as you asked" in correction("IT", "2026-01-05", "").en
+    assert "not to correct your data as you asked, because: w." in correction("IT", "2026-01-05", "w").en
+    assert "未予更正，理由：w。" in correction("IT", "2026-01-05", "w").zh
 
 
 def test_a_request_is_overdue_from_the_day_after() -> None:

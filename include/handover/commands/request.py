@@ -88,6 +88,9 @@ def open_request(options: Arguments) -> int:
         print(made.doubt.en, file=sys.stderr)
     for source, hold in made.holds.items():
         print(f"hold {hold} of {source} keeps the person's rows until it is released", file=sys.stderr)
+    if made.kind == "correction" and made.subjects:
+        told = "`handover request passed` names the office; its result is recorded with `settled`"
+        print(f"answered once the data was corrected, or that was refused: {told}", file=sys.stderr)
     return 0
 
 

@@ -25,12 +25,13 @@ from handover.stages.person_copy import CopiedTable
 from handover.stages.request_copies import NotSearched, copied, named
 from handover.stages.request_decided import decided, named_then
 from handover.stages.request_decision import noted
+from handover.stages.request_owners import Passed, corrected
 from handover.stages.request_subjects import (
     ANSWERED,
     DELIVERED,
     certificate_of,
 )
-from handover.stages.request_words import limits, said
+from handover.stages.request_words import correction, limits, said
 from handover.stages.requests import Desk, find_request, require_complete
 from handover.stages.two_persons import words
 from handover.vault.store import FolderStore
@@ -55,7 +56,7 @@ def answers_folder(desk: Desk) -> Path:
 
 
 def answer(desk: Desk, request: str) -> Answered:
-    """Write the answer and seal it; safe to repeat. NotReady for what was not opened in each source.
+    """Write the answer and seal it; safe to repeat. NotReady for what was not opened, or done, in a source.
 
     Whether the certificate is valid was asked when the request came; the answer may take longer than that.
     """
@@ -64,11 +65,12 @@ def answer(desk: Desk, request: str) -> Answered:
         return made
     require_complete(one)
     certificate = x509.load_pem_x509_certificate(certificate_of(desk.at(one.sources[0], one.id), one.id))
+    results = corrected(desk, one)
     tables, unread = copied(desk, one) if one.kind in COPIES else ([], [])
     decisions = decided(desk, one) if one.kind == "erasure" else []
     elsewhere, unread_elsewhere = _named(desk, one)
     not_searched = unread + unread_elsewhere
-    letter = _letter(desk, one, tables, decisions, elsewhere, not_searched)
+    letter = _letter(desk, one, tables, decisions, elsewhere, not_searched, results)
     sealed = seal_for(certificate, package(letter, [_rows(table) for table in tables]))
     stored = FolderStore(answers_folder(desk)).put(f"{one.id}-{token_hex(2)}.zip.p7m", sealed)
     rows: dict[str, dict[str, int]] = {name: {} for name in one.sources}
@@ -145,8 +147,11 @@ def _letter(
     decisions: list[Decided],
     elsewhere: list[NamedRows],
     not_searched: NotSearched,
+    results: list[Passed],
 ) -> Letter:
     sources = [desk.source(name) for name in one.sources]
+    paragraphs = said(one, sources, bool(tables), {each.source for each in elsewhere})
+    corrections = [correction(each.office, each.settled_at[:10], each.refused) for each in results]
     return Letter(
         request=one.id,
         kind=KIND_WORDS[one.kind],
@@ -155,7 +160,7 @@ def _letter(
         due=one.due,
         written=legal_day(),
         handlers=list(dict.fromkeys(source.handler.name for source in sources)),
-        said=said(one, sources, bool(tables), {each.source for each in elsewhere}),
+        said=[*corrections, *paragraphs],
         decided=decisions,
         named=elsewhere,
         limits=limits(not_searched) if one.kind in SEARCHING else (),

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from handover.errors import CaseInvalid, LedgerRefused
+from handover.errors import CaseInvalid, LedgerRefused, NotReady
 from handover.evidence.answer import NamedRows
 from handover.model.approval import Account
 from handover.model.request import PersonRequest
@@ -48,6 +48,18 @@ def passed_of(desk: Desk, one: PersonRequest) -> Iterator[Passed]:
             rows = [NamedRows(**each) for each in named]
             done = (results[-1].at, results[-1].body["refused"]) if results else ("", "")
             yield Passed(one, name, desk.source(name).office, rows, *done)
+
+
+def corrected(desk: Desk, one: PersonRequest) -> list[Passed]:
+    """Return what the offices made of a correction; raises NotReady while one has not said it."""
+    found = list(passed_of(desk, one)) if one.kind == "correction" else []
+    if waiting := [f"{each.office} ({each.source})" for each in found if not each.settled_at]:
+        raise NotReady(
+            f"request {one.id} cannot be answered yet: nobody has said what became of the correction in "
+            + ", ".join(waiting),
+            hint=f"`handover request settled {one.id}` records it, --refused-because why it was refused",
+        )
+    return found
 
 
 def settle(desk: Desk, who: Account, request: str, source: str | None = None, refused: str = "") -> list[str]:

@@ -51,7 +51,7 @@ def said(
         paragraphs += [MENTIONS] if found and one.kind == "access" else []
     elif one.kind == "erasure":
         paragraphs += [ERASURE] if one.subjects else []
-    else:
+    elif one.kind != "correction":
         paragraphs.append(_recorded(one, sources))
     if elsewhere:
         paragraphs.append(_elsewhere([each for each in sources if each.source in elsewhere]))
@@ -73,13 +73,21 @@ def _elsewhere(sources: Sequence[RegisteredSource]) -> Text:
     )
 
 
+def correction(office: str, on: str, refused: str) -> Text:
+    """Return what an office made of a correction; ``refused``: why it did not do it."""
+    if refused:
+        return Text(
+            zh=f"{office}已于 {on} 处理您的更正请求，未予更正，理由：{refused}。",
+            en=f"{office} decided on {on} not to correct your data as you asked, because: {refused}.",
+        )
+    return Text(
+        zh=f"{office}已于 {on} 登记完成您请求的更正。",
+        en=f"{office} corrected your data as you asked; this was recorded on {on}.",
+    )
+
+
 def _recorded(one: PersonRequest, sources: Sequence[RegisteredSource]) -> Text:
     offices = _offices(sources)
-    if one.kind == "correction":
-        return Text(
-            zh=f"您的更正请求已登记，并转交负责部门核实处理：{offices}。",
-            en=f"Your request to correct data was recorded and passed to the office in charge: {offices}.",
-        )
     if one.late:
         return Text(
             zh=f"您的请求已登记，并由负责部门处理：{offices}。在此之前已有数据删除开始或完成，您的部分数据"
