@@ -15,7 +15,8 @@ from airflow.sdk.definitions.deadline import BaseDeadlineReference
 class RequestDue(BaseDeadlineReference):
     """The moment at which the last day of a run's request is over, by the request's own clock.
 
-    None for a run whose form names no request: its first task says so.
+    None for a run whose form names no request: its first task says so. While nobody can say whose clock it
+    is, as without the ledger, no run begins: it would have no deadline.
     """
 
     required_kwargs = frozenset({"dag_id", "run_id"})
@@ -24,15 +25,11 @@ class RequestDue(BaseDeadlineReference):
         from airflow.models import DagRun
         from sqlalchemy import select
 
-        from handover.errors import HandoverError
+        from handover.settings import Settings
         from handover.stages.request_runs import over_at
-        from handover_airflow.requesting import desk
 
         conf = session.scalar(select(DagRun.conf).where(DagRun.dag_id == dag_id, DagRun.run_id == run_id))
-        try:
-            return over_at(desk(), str((conf or {}).get("request", "")))
-        except HandoverError:
-            return None
+        return over_at(Settings.load(), _request(conf))
 
 
 def note_overdue(context: dict[str, Any], **_: Any) -> None:
@@ -41,8 +38,13 @@ def note_overdue(context: dict[str, Any], **_: Any) -> None:
     from handover_airflow.edge import without_values
     from handover_airflow.requesting import desk
 
-    request = str((context["dag_run"]["conf"] or {}).get("request", ""))
+    request = _request(context["dag_run"]["conf"])
     without_values(lambda: noted(desk(), request))
+
+
+def _request(conf: dict[str, Any] | None) -> str:
+    """Return the id that a run's form names, as its tasks read it."""
+    return str((conf or {}).get("request") or "").strip()
 
 
 WHEN_OVERDUE = DeadlineAlert(

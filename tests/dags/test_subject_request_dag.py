@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
 import pytest
 
-from handover.errors import CaseInvalid
-from handover.settings import REPOSITORY
+from fixtures.runs import Runner, make_ledger
+from handover.errors import CaseInvalid, HandoverError
+from handover.local.clusters import Cluster
+from handover.model.request import PersonRequest
+from handover.settings import REPOSITORY, Settings
+from handover.stages.facts import LEGAL_TIME
+from handover.stages.request_subjects import OPENED
+from handover.stages.requests import Desk, find_request
+
+SOURCE = "sample-lending"
 
 PATH = REPOSITORY / "dags" / "subject_request.py"
 
@@ -60,8 +72,33 @@ def test_the_form_takes_nothing_else(airflow: ModuleType) -> None:
         requested({"dag_run": run, "params": {}})
 
 
+@pytest.fixture
+def known(
+    cluster: Cluster, database: Callable[..., str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> PersonRequest:
+    """A request in the ledger of a source that cannot be reached, for want of a connection."""
+    runner = Runner(tmp_path, make_ledger(cluster, database), str(cluster.programs), {})
+    (tmp_path / "sources").mkdir()
+    (tmp_path / "sources" / f"{SOURCE}.yaml").write_text(
+        (REPOSITORY / "include" / "sources" / f"{SOURCE}.yaml").read_text(encoding="utf-8"), encoding="utf-8"
+    )
+    for name, value in {**runner.settings().variables, "HANDOVER_SOURCES": str(tmp_path / "sources")}.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("PATH", os.environ["PATH"])
+    body = {
+        "request": "pr-1", "kind": "access", "channel": "hotline", "received": "2026-01-01",
+        "verified": "seen", "due": "2026-01-31", "clock": {"zh": "30 日", "en": "30 days"},
+        "sources": [SOURCE], "subject": "", "hold": "", "by": "clerk", "account_id": "clerk",
+    }  # fmt: skip
+    desk = Desk(Settings.load(), lambda name: "")
+    desk.at(SOURCE, "pr-1").record(OPENED, body, key="pr-1")
+    return find_request(desk, "pr-1")
+
+
 @pytest.mark.filterwarnings("ignore:GitWildMatchPattern:DeprecationWarning")  # Airflow looks for plugins so
-def test_a_run_misses_its_deadline_when_its_request_is_overdue(dags: Any) -> None:
+def test_a_run_misses_its_deadline_when_its_request_is_overdue(
+    dags: Any, known: PersonRequest, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """Its alert survives what Airflow stores of it, and knows no day of a request that nobody knows."""
     from airflow.serialization.encoders import decode_deadline_alert, encode_deadline_alert
 
@@ -70,6 +107,16 @@ def test_a_run_misses_its_deadline_when_its_request_is_overdue(dags: Any) -> Non
     stored = decode_deadline_alert(encode_deadline_alert(alert))
     assert stored.reference.reference_name == "RequestDue"
     assert stored.callback.path == "handover_airflow.deadlines.note_overdue"
-    session = SimpleNamespace(scalar=lambda query: {"request": "pr-unknown"})
-    asked = {"session": session, "interval": alert.interval, "dag_id": "d", "run_id": "r"}
-    assert stored.reference.evaluate_with(**asked) is None
+
+    def moment(conf: dict[str, Any] | None) -> datetime | None:
+        session = SimpleNamespace(scalar=lambda query: conf)
+        asked = {"session": session, "interval": alert.interval, "dag_id": "d", "run_id": "r"}
+        found: datetime | None = stored.reference.evaluate_with(**asked)
+        return found
+
+    over = datetime(2026, 2, 1, tzinfo=LEGAL_TIME)
+    assert moment({"request": known.id}) == moment({"request": f" {known.id} "}) == over
+    assert moment({"request": "pr-unknown"}) is moment({}) is moment(None) is None
+    monkeypatch.setenv("HANDOVER_LEDGER_URL", "postgresql://nobody@127.0.0.1:1/none")
+    with pytest.raises(HandoverError):
+        moment({"request": known.id})

@@ -269,7 +269,8 @@ def test_what_cannot_be_is_refused_and_nothing_is_recorded(company: Company, req
 
 def its_run_misses_its_deadline(company: Company, made: PersonRequest) -> None:
     """In the moment in which the day after its last one begins where the law counts; told once."""
-    moment = over_at(company.desk, made.id)
+    moment = over_at(company.settings(), made.id)
+    assert moment
     assert (moment.isoformat()[-14:], (moment - timedelta(seconds=1)).date()) == ("00:00:00+08:00", made.due)
     for _ in range(2):
         with pytest.raises(VerificationFailed, match=made.id):

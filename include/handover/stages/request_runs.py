@@ -18,7 +18,7 @@ from handover.stages.facts import LEGAL_TIME, legal_day
 from handover.stages.request_answer import answer
 from handover.stages.request_decided import sources_waiting
 from handover.stages.request_subjects import OVERDUE
-from handover.stages.requests import Desk, find_request, overdue_requests, require_complete
+from handover.stages.requests import Desk, all_requests, find_request, overdue_requests, require_complete
 
 
 def open_erasure(
@@ -78,10 +78,13 @@ def require_none_overdue(desk: Desk) -> int:
     return 0
 
 
-def over_at(desk: Desk, request: str) -> datetime:
-    """Return the moment at which the last day for the answer is over; LedgerRefused if nobody knows it."""
-    due = find_request(desk, request).due
-    return datetime.combine(due + timedelta(days=1), time(), LEGAL_TIME)
+def over_at(settings: Settings, request: str) -> datetime | None:
+    """Return the moment at which the last day for the answer is over; None for what is no request."""
+    desk = Desk(settings, lambda name: "")  # only ledgers are read, whatever source cannot be reached
+    for one in all_requests(desk):
+        if one.id == request:
+            return datetime.combine(one.due + timedelta(days=1), time(), LEGAL_TIME)
+    return None
 
 
 def note_overdue(desk: Desk, request: str) -> None:
