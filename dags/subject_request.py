@@ -30,7 +30,9 @@ with DAG(
     schedule=None,
     catchup=False,
     deadline=WHEN_OVERDUE,
-    max_active_runs=1,  # two runs of one request would decide about the same rows
+    # Two runs of one request would decide about the same rows and answer twice, and the one that closes first
+    # drops the receipts of what the other erases from the same source.
+    max_active_runs=1,
     tags=["handover"],
     default_args=RETRIES,
     params=params(),
