@@ -30,8 +30,7 @@ with DAG(
     schedule=None,
     catchup=False,
     deadline=WHEN_OVERDUE,
-    # Two runs of one request would decide about the same rows and answer twice, and the one that closes first
-    # drops the receipts of what the other erases from the same source.
+    # Two runs of one request would decide about the same rows and answer twice: no lock keeps them apart.
     max_active_runs=1,
     tags=["handover"],
     default_args=RETRIES,
