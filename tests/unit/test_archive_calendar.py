@@ -1,20 +1,17 @@
-"""What an archive says of its end: its calendar, its page, and which term a row goes with."""
+"""What an archive says of its end: its calendar and its page."""
 
 import json
 import re
 from datetime import date
 from html import unescape
-from itertools import permutations
 from pathlib import Path
 
 import pytest
 
-from fixtures.archives import CUSTOMERS, HELD, LEDGER, LOANS, TERMS, VOUCHERS, archive, term, write
+from fixtures.archives import CUSTOMERS, HELD, LEDGER, LOANS, VOUCHERS, archive, term, write
 from handover.archive.destruction_calendar import calendar_ics, calendar_json, escaped, folded
 from handover.archive.page import index_html
-from handover.archive.terms import latest
-from handover.errors import DataRefused
-from handover.model.archive import Archive, ArchiveTerms, Term
+from handover.model.archive import Archive, ArchiveTerms
 
 
 @pytest.fixture
@@ -97,28 +94,3 @@ def test_the_page_says_everything_and_loads_nothing(made: Archive) -> None:
     assert "default-src 'none'" in page
     assert made.uncommented() != made
     assert index_html(made.uncommented()) == index_html(made)
-
-
-ENDS = [date(2030, 1, 1), date(2056, 1, 1), None]
-
-
-def test_a_row_goes_with_its_latest_date() -> None:
-    wanted = [Term(row_class=name, destroy_from=end) for name in "ba" for end in ENDS]
-    for some in permutations(wanted, 3):
-        found = latest(some)
-        ends = [one.destroy_from for one in some]
-        assert found in some
-        assert found.destroy_from == (None if None in ends else max(ends))
-        equals = [one.row_class for one in some if one.destroy_from == found.destroy_from]
-        assert found.row_class == min(equals)
-    assert latest([TERMS.terms[0].term]) == TERMS.terms[0].term
-
-
-def test_the_calendars_last_day_is_still_earlier_than_no_date() -> None:
-    held, last = Term(row_class="a", destroy_from=None), Term(row_class="a", destroy_from=date.max)
-    assert latest([last, held]) == latest([held, last]) == held
-
-
-def test_a_row_of_no_class_is_refused() -> None:
-    with pytest.raises(DataRefused, match="no class"):
-        latest([])
