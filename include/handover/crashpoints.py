@@ -42,6 +42,8 @@ class CrashPoint(StrEnum):
     MASKED_HERE_UNRECORDED = "rows are masked at the source, the ledger does not know"
     ARCHIVED_TABLE_UNRECORDED = "a table is archived, the ledger does not know"
     ARCHIVE_UNRECORDED = "the archive's bag has its name, the ledger does not know"
+    HELD_ROWS_UNRECORDED = "held rows are in an archive of their own and read back, the ledger does not know"
+    HELD_ROWS_RECORDED = "held rows are in an archive of their own, the keys of their term live"
     ARCHIVE_KEY_DESTROYED = "a key of an archive is destroyed, the ledger does not know"
     CLOSING_RECORDED = "the run is closed in the ledger, the receipts are still in the target"
     RECEIPTS_DROPPED = "the receipts are dropped, no evidence is written"

@@ -82,6 +82,8 @@ ELSEWHERE = {
     CrashPoint.MASKED_HERE_UNRECORDED: "test_mask_here_killed.py",
     CrashPoint.ARCHIVED_TABLE_UNRECORDED: "test_archive_killed.py",
     CrashPoint.ARCHIVE_UNRECORDED: "test_archive_killed.py",
+    CrashPoint.HELD_ROWS_UNRECORDED: "test_archive_killed.py",
+    CrashPoint.HELD_ROWS_RECORDED: "test_archive_killed.py",
     CrashPoint.ARCHIVE_KEY_DESTROYED: "test_archive_killed.py",
     CrashPoint.QUARANTINE_UNRECORDED: "test_erase_here_killed.py",
     CrashPoint.ERASED_UNRECORDED: "test_erase_here_killed.py",

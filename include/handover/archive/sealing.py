@@ -21,10 +21,11 @@ from handover.vault.files import make_private_folders, refusal
 ARCHIVE_NAME, INDEX_NAME, READ_NAME, SCHEMA_NAME = "archive.json", "index.html", "read.py", "schema.json"
 
 
-def seal(staging: Path, bag: Path, archive: Archive, contact: BagContact) -> str:
+def seal(staging: Path, bag: Path, archive: Archive, contact: BagContact, reason: str = "") -> str:
     """Turn what ``write_table`` wrote into a bag and return the digest by which its fixity is checked.
 
-    Killed at any point it is begun again; the bag's name appears last, and stands for a whole bag.
+    ``reason``: why it was made, where it is no archive of a whole run. Killed at any point it is begun again;
+    the bag's name appears last, and stands for a whole bag.
     """
     clear = archive.uncommented()
     files = {
@@ -43,7 +44,7 @@ def seal(staging: Path, bag: Path, archive: Archive, contact: BagContact) -> str
         raise refusal(error, payload, "written") from None
     digests = {part.file: part.sha256 for part in archive.parts}
     digests |= {name: sha256(data).hexdigest() for name, data in files.items()}
-    return make_bag(staging, bag, _info(archive, contact), digests)
+    return make_bag(staging, bag, _info(archive, contact, reason), digests)
 
 
 def read_archive(bag: Path) -> Archive:
@@ -57,7 +58,7 @@ def read_archive(bag: Path) -> Archive:
         ) from None
 
 
-def _info(archive: Archive, contact: BagContact) -> dict[str, str]:
+def _info(archive: Archive, contact: BagContact, reason: str) -> dict[str, str]:
     given = {
         "Source-Organization": contact.organization,
         "Contact-Name": contact.name,
@@ -65,6 +66,7 @@ def _info(archive: Archive, contact: BagContact) -> dict[str, str]:
         "Contact-Email": contact.email,
         "External-Identifier": archive.terms.case,
         "External-Description": "留存数据档案（加密）· archive of retained rows, encrypted",
+        "Internal-Sender-Description": reason,
         "Bagging-Date": archive.made_on.isoformat(),
         "Bag-Software-Agent": f"Handover {__version__}",
     }

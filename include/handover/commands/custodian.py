@@ -87,29 +87,40 @@ def list_due(options: Arguments) -> int:
 
 def list_terms(options: Arguments) -> int:
     """Print the terms of an archive."""
-    from handover.stages.custody import terms
+    from handover.stages.custody import SealedArchive, terms
 
+    context = _opened(options)
     grid = Table("term", "class", "rows", "from", "today", "identifying key", "other key", box=None)
-    for one in terms(_opened(options)):
+    for one in terms(context):
         day = one.destroy_from.isoformat() if one.destroy_from else "no date"
         today = ", ".join((one.outcome, *(f"hold: {kind}" for kind in one.holds)))
         cells = (str(one.number), one.row_class, str(one.rows), day, today, one.identifying, one.other)
         grid.add_row(*map(escape, cells))
     show(grid)
+    for supplement in SealedArchive.of(context).supplements():
+        for keys in supplement.index.terms.terms:
+            print(f"held rows of term {keys.number} are in the archive of run {supplement.context.run}")
     return 0
 
 
 def check_fixity(options: Arguments) -> int:
-    """Print what is wrong with the bag."""
+    """Print what is wrong with the bag, and with those of held rows."""
     from handover.stages.custody import SealedArchive
 
     archive = SealedArchive.of(_opened(options))
-    found = archive.damage()
-    for damage in found:
-        print(f"{damage.file}: {damage.what}")
-    if not found:
-        print(f"{archive.bag}: whole")
-    return 1 if found else 0
+    status = 0
+    for one in (archive, *archive.supplements()):
+        found = one.damage()
+        for damage in found:
+            print(
+                f"{damage.file}: {damage.what}"
+                if one is archive
+                else f"{one.bag}: {damage.file}: {damage.what}"
+            )
+        if not found:
+            print(f"{one.bag}: whole")
+        status |= bool(found)
+    return status
 
 
 def ask_reading(options: Arguments) -> int:
@@ -171,6 +182,8 @@ def carry_out(options: Arguments) -> int:
         print(f"key {key.key_id}: {key.result}, {key.at}")
     for file in done.closed:
         print(f"{file}: cannot be opened any more")
+    if done.held_in:
+        print(f"held rows of it: in the archive of run {done.held_in}")
     return 0
 
 

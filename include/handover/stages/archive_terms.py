@@ -6,6 +6,7 @@ archived, all of them go with the same terms.
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import date
 from pathlib import Path
 
@@ -19,7 +20,7 @@ from handover.stages.facts import legal_day
 from handover.vault.keyring import KeyInfo, KeyState
 from handover.vault.roots import Purpose
 
-BEGUN = "archive-begun"
+BEGUN, HELD = "archive-begun", "archive-held-rows"
 # No case can have this name, so that no run's folder in the vault lies here or is emptied with it.
 ARCHIVES = "_archives"
 
@@ -69,12 +70,7 @@ def _begun(context: Context) -> dict[str, object]:
     found = class_decisions(context, today)
     decisions = {name: found.get(name) for name in archived_classes(context)}
     keys = tuple(
-        TermKeys(
-            number=number,
-            term=Term(row_class=name, destroy_from=_ends(decision)),
-            identifying=_key(context, number, "identifying"),
-            other=_key(context, number, "other"),
-        )
+        term_keys(context, number, Term(row_class=name, destroy_from=_ends(decision)))
         for number, (name, decision) in enumerate(decisions.items(), 1)
     )
     made = Begun(made_on=today, terms=ArchiveTerms(case=context.case.case, terms=keys))
@@ -101,8 +97,13 @@ def key_names(context: Context) -> str:
     return f"{context.case.case}/{context.run}/archive/"
 
 
-def _key(context: Context, number: int, half: str) -> str:
-    return context.ensure_key(Purpose.ARCHIVE, f"{key_names(context)}{number}/{half}")
+def term_keys(context: Context, number: int, term: Term) -> TermKeys:
+    """Return a term with its two keys, made now unless there were any."""
+    made = [
+        context.ensure_key(Purpose.ARCHIVE, f"{key_names(context)}{number}/{half}")
+        for half in ("identifying", "other")
+    ]
+    return TermKeys(number=number, term=term, identifying=made[0], other=made[1])
 
 
 def keys_of(context: Context) -> dict[str, KeyInfo]:
@@ -120,6 +121,19 @@ def secrets_of(context: Context, terms: ArchiveTerms) -> dict[str, bytes]:
     alive = {name for name, one in keys_of(context).items() if one.state is KeyState.ACTIVE}
     wanted = [key for one in terms.terms for key in (one.identifying, one.other)]
     return {key: context.keyring.key(key) for key in wanted if key in alive}
+
+
+def held_apart(context: Context) -> dict[int, Context]:
+    """Return the runs of the archives into which held rows of this run's terms went, by term."""
+    last = {int(entry.body["term"]): str(entry.body["run"]) for entry in context.entries(HELD)}
+    found = {number: replace(context, run=run) for number, run in last.items() if run}
+    return {number: one for number, one in found.items() if not one.entries("run-aborted")}
+
+
+def origin(context: Context) -> Context:
+    """Return the run of whose archive a term's held rows are in this run's; any other run itself."""
+    of = [entry.body["of"] for entry in context.entries(BEGUN) if "of" in entry.body]
+    return replace(context, run=str(of[0]["run"])) if of else context
 
 
 def contact_of(context: Context) -> BagContact:

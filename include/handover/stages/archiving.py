@@ -92,7 +92,7 @@ def _archive(reading: ArchivedRows, started: Begun, number: int, table: TablePla
     context, generation = reading.rows.context, reading.rows.index.state.generation
     done = recorded_tables(context, generation).get(table.id)
     if done is None:
-        with alone(context, table):  # of two, the second finds it done
+        with alone(context, table.id, f"{table.label} is being archived"):  # of two, the second finds it done
             done = recorded_tables(context, generation).get(table.id)
             if done is None:
                 done = _write(reading, started, number, table)
@@ -139,29 +139,27 @@ def _body(
 
 
 @contextmanager
-def alone(context: Context, table: TablePlan) -> Iterator[None]:
-    """Keep out another attempt at a table that is still alive; the operating system lets a dead one's go."""
+def alone(context: Context, name: str, said: str) -> Iterator[None]:
+    """Keep out another attempt at the same that is still alive; the operating system lets a dead one's go."""
     folder = making_of(context).with_name(f"{context.run}.locks")
-    path = folder / table.id
+    path = folder / name
     try:
         make_private_folders(folder)
         handle = os.open(path, os.O_RDONLY | os.O_CREAT | os.O_NOFOLLOW, PRIVATE_FILE)
     except OSError as error:
         raise refusal(error, path, "opened") from None
     try:
-        _lock(handle, table)
+        _lock(handle, said)
         yield
     finally:
         os.close(handle)
 
 
-def _lock(handle: int, table: TablePlan) -> None:
+def _lock(handle: int, said: str) -> None:
     try:
         fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise Busy(
-            f"{table.label} is being archived by another process", hint="wait for it, or end it"
-        ) from None
+        raise Busy(f"{said} by another process", hint="wait for it, or end it") from None
 
 
 def seal_archive(context: Context) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from itertools import islice
 from typing import Any
@@ -12,6 +12,7 @@ from handover.archive.bag import check_fixity
 from handover.errors import VaultCorrupt
 from handover.model.audit import Finding
 from handover.model.backup import ObjectRef
+from handover.stages.archive_terms import HELD, held_apart
 from handover.stages.archiving import SEALED
 from handover.stages.audit_scope import COMPLIANCE, Audit, Told, legal_date
 from handover.stages.backup_end import ENDED
@@ -83,10 +84,7 @@ def _damage(audit: Audit, one: ObjectRef) -> Iterator[Finding]:
 
 def archive_bags(audit: Audit) -> Iterator[Finding]:
     """Check the fixity of every archive bag, whole, against the digest in the ledger."""
-    for told in audit.runs:
-        if told.is_taken_back or not told.has(SEALED):
-            continue
-        body = told.history.last(SEALED)
+    for body in _sealed_bags(audit):
         bag = audit.settings.vault / str(body["bag"])
         if not bag.is_dir():
             yield audit.finding(
@@ -107,6 +105,16 @@ def archive_bags(audit: Audit) -> Iterator[Finding]:
                 f"a file of the archive bag is {damage.what}.",
                 COMPLIANCE,
             )
+
+
+def _sealed_bags(audit: Audit) -> Iterator[Mapping[str, Any]]:
+    """Yield what the ledger says of each run's archive, and of those into which its held rows went."""
+    for told in audit.runs:
+        if told.has(SEALED) and not told.is_taken_back:
+            yield told.history.last(SEALED)
+        if told.has(HELD):
+            for context in held_apart(audit.context_of(told)).values():
+                yield from (entry.body for entry in context.entries(SEALED)[-1:])
 
 
 def strange_objects(audit: Audit) -> Iterator[Finding]:

@@ -15,9 +15,10 @@ from handover.archive.finding import Found, find_rows
 from handover.archive.sealing import read_archive
 from handover.errors import DataRefused, LedgerRefused, NotReady
 from handover.evidence.digest import token
+from handover.evidence.ledger import Entry
 from handover.model.approval import Account
 from handover.model.archive import Archive, TermKeys
-from handover.stages.archive_terms import bag_of, keys_of, secrets_of
+from handover.stages.archive_terms import bag_of, held_apart, keys_of, origin, secrets_of
 from handover.stages.archiving import SEALED, TABLE
 from handover.stages.class_decisions import class_decisions
 from handover.stages.context import Context
@@ -78,6 +79,15 @@ class SealedArchive:
         """Say whether a key still is."""
         return keys_of(self.context)[key].state
 
+    def supplements(self) -> list[SealedArchive]:
+        """Return the archives into which held rows of terms went of which a key is destroyed."""
+        return [
+            SealedArchive.of(context)
+            for number, context in held_apart(self.context).items()
+            for term in [self.term(number)]
+            if KeyState.DESTROYED in (self.state(term.identifying), self.state(term.other))
+        ]
+
     def tables(self) -> dict[str, list[str]]:
         """Return for each table the archived ones that hold its rows: itself, or its partitions."""
         found: dict[str, list[str]] = {}
@@ -90,19 +100,24 @@ class SealedArchive:
 
 
 def newest_archive(context: Context) -> str:
-    """Return the case's newest run that has an archive and was not taken back."""
+    """Return the case's newest run that has an archive of its own and was not taken back."""
     entries = context.ledger.entries(context.case.case, kinds=(SEALED, "run-aborted"))
     taken_back = {entry.run for entry in entries if entry.kind == "run-aborted"}
-    found = [entry.run for entry in entries if entry.kind == SEALED and entry.run not in taken_back]
+    found = [entry.run for entry in entries if _is_of_run(entry) and entry.run not in taken_back]
     if not found:
         raise NotReady(f"no run of case {context.case.case} has an archive", hint="nothing is in custody")
     return found[-1]
 
 
+def _is_of_run(entry: Entry) -> bool:
+    """Say whether an archive is a run's own, and not of held rows of another's."""
+    return entry.kind == SEALED and "of" not in entry.body
+
+
 def terms(context: Context) -> list[TermStanding]:
     """Return the terms of the run's archive as they stand today."""
     archive = SealedArchive.of(context)
-    decisions = class_decisions(context, legal_day())
+    decisions = class_decisions(origin(context), legal_day())
     found = []
     for one in archive.index.terms.terms:
         decision = decisions.get(one.term.row_class)
@@ -159,16 +174,28 @@ def read(context: Context, who: Account, name: str, value: str) -> dict[str, Fou
     if _token(context, table, column, value) != one.wanted["value"]:
         pair.refuse(who, one, "this is another value than the one asked for", "give the same, or ask anew")
     archive = SealedArchive.of(context)
-    secrets = secrets_of(context, archive.index.terms)
-    found = {
-        label: find_rows(archive.bag, secrets, label, column, value) for label in archive.tables()[table]
-    }
+    found = {label: _found(archive, label, column, value) for label in archive.tables()[table]}
     told = {
         "rows": sum(len(each.rows) for each in found.values()),
         "closed": [file for each in found.values() for file in each.closed],
     }
     pair.use(who, name, told)  # asks again: a large archive takes its time
     return found
+
+
+def _found(archive: SealedArchive, label: str, column: str, value: str) -> Found:
+    """Look in the archive itself and in those of held rows."""
+    found = find_rows(archive.bag, _secrets(archive), label, column, value)
+    for one in archive.supplements():
+        if label in [table.label for table in one.index.tables]:
+            more = find_rows(one.bag, _secrets(one), label, column, value)
+            closed = tuple(f"{one.context.run}: {file}" for file in more.closed)
+            found = Found(found.rows + more.rows, found.closed + closed)
+    return found
+
+
+def _secrets(archive: SealedArchive) -> dict[str, bytes]:
+    return secrets_of(archive.context, archive.index.terms)
 
 
 def wanted_as(pair: TwoPersons, name: str, what: str) -> Request:

@@ -17,7 +17,7 @@ from handover.law.retention import Decision
 from handover.model.archive import TermKeys
 from handover.model.case import load_case
 from handover.settings import Settings
-from handover.stages.archive_terms import begun, keys_of
+from handover.stages.archive_terms import begun, held_apart, keys_of
 from handover.stages.context import Context, Resolver, open_case
 from handover.stages.custody import SealedArchive
 from handover.stages.databases import Databases
@@ -103,12 +103,17 @@ def expired_terms(
     terms: list[DueTerm] = []
     findings: list[Finding] = []
     for one in past_runs(ledger):
-        if ARCHIVED not in one.entries or ABORTED in one.entries or not wanted(one):
+        if ARCHIVED not in one.entries or not wanted(one):
             continue
+        run = one.run
         try:
-            terms += list(due_terms(_opened(settings, one, resolve), on))  # all of an archive, or none
+            context = _opened(settings, one, resolve)
+            own = () if ABORTED in one.entries else (context,)
+            for archive in (*own, *held_apart(context).values()):
+                run = archive.run
+                terms += list(due_terms(archive, on))  # all of an archive, or none
         except HandoverError as problem:
-            findings.append(Finding(one.case.case, one.run, problem.message))
+            findings.append(Finding(one.case.case, run, problem.message))
     return Due(tuple(terms), tuple(findings))
 
 

@@ -2,11 +2,12 @@
 
 It takes two persons, a day that has come, no hold, and for accounting archives a destruction list that may be
 executed. The law is asked with the request and again in the moment of destroying, while no hold can be added.
+Where the rows that holds keep can be told, they go into an archive of their own before.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 
@@ -18,7 +19,10 @@ from handover.law.retention import Decision
 from handover.model.approval import Account
 from handover.model.archive import ArchivedPart, TermKeys
 from handover.model.destruction import ToDestroy
-from handover.stages.archive_terms import secrets_of, told
+from handover.model.hold import DataHold
+from handover.stages.archive_supplements import Apart, set_apart, tellable
+from handover.stages.archive_terms import held_apart, origin, secrets_of, told
+from handover.stages.archiving import alone
 from handover.stages.class_decisions import class_decisions
 from handover.stages.context import Context
 from handover.stages.custody import SealedArchive, custody, wanted_as
@@ -31,15 +35,17 @@ from handover.vault.keyring import Destruction, KeyState
 
 DESTROY, DESTROYED = "destroy", "archive-keys-destroyed"
 FREE = ("may_erase", "must_erase")
+NOTHING_APART = Apart()
 LIST_BEFORE = "destruction_list"
 
 
 @dataclass(frozen=True)
 class Destroyed:
-    """What was destroyed, and the files that nobody can open any more."""
+    """What was destroyed, the files that nobody can open any more, and whose archive has held rows of it."""
 
     keys: tuple[Destruction, ...]
     closed: tuple[str, ...]
+    held_in: str = ""
 
 
 def ask_destroying(
@@ -50,7 +56,8 @@ def ask_destroying(
     term = archive.term(number)
     if not _alive(archive, _keys(term, identifying_only=identifying_only)):
         raise KeyUnavailable(f"the keys of term {number} are destroyed", hint="this is final")
-    require_destroyable(archive, term, legal_day(), identifying_only=identifying_only)
+    apart = _apart(archive, term, identifying_only=identifying_only, of=tellable)
+    require_destroyable(archive, term, legal_day(), identifying_only=identifying_only, apart=apart)
     wanted = {"what": DESTROY, "term": number, "class": term.term.row_class, "identifying": identifying_only}
     return custody(context).ask(who, ticket, purpose, wanted)
 
@@ -61,13 +68,8 @@ def destroy(context: Context, who: Account, name: str) -> Destroyed:
     context = replace(context, run=one.run)
     archive = SealedArchive.of(context)
     term, identifying_only = archive.term(int(one.wanted["term"])), bool(one.wanted["identifying"])
-    keys = _keys(term, identifying_only=identifying_only)
-    with held(context) as epoch:
-        if _alive(archive, keys) or not one.used_at:
-            decision = require_destroyable(archive, term, legal_day(), identifying_only=identifying_only)
-            _begin(context, who, one, decision)
-        epoch.require()
-        done = tuple(context.keyring.destroy(key) for key in keys)
+    with alone(context, f"term-{term.number}", f"term {term.number} is being destroyed"):
+        done = _destroyed(archive, who, one, term, identifying_only=identifying_only)
     passing(CrashPoint.ARCHIVE_KEY_DESTROYED)
     parts = archive.index.of_term(term.number)
     opened = [part.file for part in parts if not _is_closed(archive, part, identifying_only=identifying_only)]
@@ -91,14 +93,58 @@ def destroy(context: Context, who: Account, name: str) -> Destroyed:
             hint="look for another copy of their keys; the certificate may not claim them",
             differences=opened,
         )
-    return Destroyed(done, closed)
+    apart = held_apart(context).get(term.number)
+    return Destroyed(done, closed, apart.run if apart and not identifying_only else "")
 
 
-def _begin(context: Context, who: Account, one: Request, decision: Decision) -> None:
+def _destroyed(
+    archive: SealedArchive, who: Account, one: Request, term: TermKeys, *, identifying_only: bool
+) -> tuple[Destruction, ...]:
+    context, keys = archive.context, _keys(term, identifying_only=identifying_only)
+    apart = NOTHING_APART
+    if _alive(archive, keys):
+        if not _goes_on(context, who, one):
+            custody(context).require_usable(who, one.id)
+        apart = _apart(archive, term, identifying_only=identifying_only, of=set_apart)
+    with held(context) as epoch:
+        if _alive(archive, keys) or not one.used_at:
+            on = legal_day()
+            decision = require_destroyable(archive, term, on, identifying_only=identifying_only, apart=apart)
+            apart.require()
+            _begin(context, who, one, {"decision": told(decision), "holds_apart": sorted(apart.holds)})
+        epoch.require()
+        return tuple(context.keyring.destroy(key) for key in keys)
+
+
+def _apart(
+    archive: SealedArchive,
+    term: TermKeys,
+    *,
+    identifying_only: bool,
+    of: Callable[[SealedArchive, TermKeys, Sequence[DataHold]], Apart],
+) -> Apart:
+    """Return the holds for which a term need not be kept, if nothing else keeps it.
+
+    All of it is kept where its destruction list counts every row, where it holds but held rows, and for who
+    wants but its identifying columns to go.
+    """
+    context, on = archive.context, legal_day()
+    holds = open_holds(context, on)
+    if identifying_only or origin(context).run != context.run:
+        return NOTHING_APART
+    every = Apart(frozenset(one.id for one in holds))
+    decision, keeps = kept_by(context, term, on, identifying_only=False, apart=every)
+    return NOTHING_APART if keeps or LIST_BEFORE in decision.before_destruction else of(archive, term, holds)
+
+
+def _begin(context: Context, who: Account, one: Request, said: Mapping[str, object]) -> None:
     """Write the use of the request down; one that was used by the same person and killed goes on."""
-    if one.used_at and who.id == one.by.id and not _is_finished(context, one):
-        return
-    custody(context).use(who, one.id, {"decision": told(decision)})
+    if not _goes_on(context, who, one):
+        custody(context).use(who, one.id, said)
+
+
+def _goes_on(context: Context, who: Account, one: Request) -> bool:
+    return bool(one.used_at) and who.id == one.by.id and not _is_finished(context, one)
 
 
 def _is_finished(context: Context, one: Request) -> bool:
@@ -106,10 +152,15 @@ def _is_finished(context: Context, one: Request) -> bool:
 
 
 def require_destroyable(
-    archive: SealedArchive, term: TermKeys, on: date, *, identifying_only: bool
+    archive: SealedArchive,
+    term: TermKeys,
+    on: date,
+    *,
+    identifying_only: bool,
+    apart: Apart = NOTHING_APART,
 ) -> Decision:
     """Return what the law says of the class today; raises NotReady naming all that keeps it."""
-    decision, keeps = kept_by(archive.context, term, on, identifying_only=identifying_only)
+    decision, keeps = kept_by(archive.context, term, on, identifying_only=identifying_only, apart=apart)
     if keeps:
         raise NotReady(
             f"term {term.number}, class {term.term.row_class}, is kept by " + "; ".join(dict.fromkeys(keeps)),
@@ -122,20 +173,23 @@ def require_destroyable(
 
 
 def kept_by(
-    context: Context, term: TermKeys, on: date, *, identifying_only: bool
+    context: Context, term: TermKeys, on: date, *, identifying_only: bool, apart: Apart = NOTHING_APART
 ) -> tuple[Decision, list[str]]:
     """Return what the law says of a term's class on a day, and all that keeps it, but for a missing list.
 
-    A hold of the ledger keeps every term: whose rows lie in a sealed file, nobody can tell.
+    A hold of the ledger keeps every term, unless the rows that it keeps were set apart.
     """
-    decision = class_decisions(context, on).get(term.term.row_class)
+    decision = class_decisions(origin(context), on).get(term.term.row_class)
     if decision is None:
         raise NotReady(
             f"nobody can say whether class {term.term.row_class} may go: the case names no policy",
             hint="nothing is destroyed without a rule",
         )
     keeps = [f"an open matter: {kind}" for kind in decision.open_holds]
-    keeps += [f"a legal hold: {one.id} on {one.name}" for one in open_holds(context, on)]
+    for one in open_holds(context, on):
+        if one.id not in apart.holds:
+            why = apart.reasons.get(one.id)
+            keeps.append(f"a legal hold: {one.id} on {one.name}" + (f" ({why})" if why else ""))
     keeps += [f"a doubt: {doubt}" for doubt in decision.doubts]
     # What no minimum needs may go before its skeleton.
     if not (identifying_only and decision.outcome == "split"):
