@@ -110,8 +110,8 @@ class _Below:
             raise NotReady(f"it is on {hold.over}")
         root, part = _place(graph, hold.table.schema_name, hold.table.name)
         owned = reaches(graph)[root]
-        if part != Part() or root in owned:
-            raise NotReady(f"{hold.table.label} is a partition, or refers to itself in a circle")
+        if part != Part():
+            raise NotReady(f"{hold.table.label} is a partition")
         key = key_of(hold) if hold.what == "subject" else None
         return cls(graph, root, owned, _needed(graph, root, owned), key)
 
