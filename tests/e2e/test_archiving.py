@@ -214,12 +214,12 @@ def test_where_nothing_is_archived_there_is_no_archive(kept: Context) -> None:
 def test_a_table_that_another_process_archives_is_left_alone(kept: Context) -> None:
     table = kept.plan().tables[0]
     with (
-        alone(kept, table),
+        alone(kept, table.id, f"{table.label} is being archived"),
         pytest.raises(Busy, match="is being archived by another process"),
-        alone(kept, table),
+        alone(kept, table.id, f"{table.label} is being archived"),
     ):
         pass
-    with alone(kept, table):
+    with alone(kept, table.id, f"{table.label} is being archived"):
         pass
     seal_archive(kept)
 

@@ -111,6 +111,21 @@ def asked(context: Context, number: int = OLD) -> str:
     return name
 
 
+def dying_between_keys(context: Context, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Carry a request out, and die when the first of two keys is gone."""
+    other, destroy_key = SealedArchive.of(context).term(OLD).other, context.keyring.destroy
+
+    def dies(key: str) -> Destruction:
+        if key == other:
+            raise KeyboardInterrupt
+        return destroy_key(key)
+
+    monkeypatch.setattr(context.keyring, "destroy", dies)
+    with pytest.raises(KeyboardInterrupt):
+        destroy(context, ANN, name)
+    monkeypatch.undo()
+
+
 def ended(context: Context, number: int = OLD) -> Destroyed:
     return destroy(context, ANN, asked(context, number))
 
@@ -234,24 +249,49 @@ def test_a_term_of_which_one_key_is_gone_is_ended_with_what_was_set_apart(
 ) -> None:
     hold("3")
     name = asked(context)
-    term = SealedArchive.of(context).term(OLD)
-
-    def dies(key: str) -> Destruction:
-        if key == term.other:
-            raise KeyboardInterrupt
-        return destroy_key(key)
-
-    destroy_key = context.keyring.destroy
-    monkeypatch.setattr(context.keyring, "destroy", dies)
-    with pytest.raises(KeyboardInterrupt):
-        destroy(context, ANN, name)
-    monkeypatch.undo()
+    dying_between_keys(context, name, monkeypatch)
     late = hold("2")
     with pytest.raises(NotReady, match=f"kept by a legal hold: {late}"):
         destroy(context, ANN, name)
     released(context, late)
     assert destroy(context, ANN, name).held_in == "run-1-held-1-1"
     assert len(told(context, "3")[0]) == 1
+
+
+def test_held_rows_that_went_first_are_in_nobodys_way(
+    context: Context, hold: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = hold("3")
+    name = asked(context)
+    dying_between_keys(context, name, monkeypatch)
+    released(context, laid)
+    assert ended(held_apart(context)[OLD]).closed
+    assert destroy(context, ANN, name).closed == (OLD_FILE,)
+
+
+def test_what_was_set_apart_for_holds_that_are_over_goes(
+    context: Context, hold: Callable[[str], str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    laid = [hold("3")]
+    name = asked(context)
+
+    def and_then(*arguments: Any) -> Apart:
+        done = set_apart(*arguments)
+        laid.append(hold("2"))
+        return done
+
+    monkeypatch.setattr(key_destruction, "set_apart", and_then)
+    with pytest.raises(NotReady):
+        destroy(context, ANN, name)
+    monkeypatch.undo()
+    into = held_apart(context)[OLD]
+    for one in laid:
+        released(context, one)
+    only = ask_destroying(context, ANN, OLD, "T-3", "names are over", identifying_only=True)
+    approve(context, BOB, only)
+    destroy(context, ANN, only)
+    assert {one.state for one in keys_of(into).values()} == {KeyState.DESTROYED}
+    assert destroy(context, ANN, name).held_in == "" and held_apart(context) == {}
 
 
 def test_a_hold_that_keeps_no_row_of_a_term_is_in_nobodys_way(context: Context, holder: Context) -> None:

@@ -32,9 +32,11 @@ from fixtures.archives import (
     write,
 )
 from handover.archive import encryption, rows
+from handover.archive.bag import PAYLOAD
 from handover.archive.columns import Layout
 from handover.archive.finding import find_rows
 from handover.archive.rows import rows_of, write_table
+from handover.archive.selecting import Match, described_in, selected_rows
 from handover.errors import ConfigurationMissing, DataRefused, KeyUnavailable, VaultCorrupt
 from handover.model.archive import ArchivedTable, ArchiveTerms, Term
 
@@ -315,3 +317,28 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_terms_share_nothing(one, what: str) -> None:
     with pytest.raises(ValidationError, match=f"share a {what}"):
         ArchiveTerms(case="c", terms=(VOUCHERS, one))
+
+
+@pytest.mark.parametrize(
+    ("matches", "expected"),
+    [
+        ([Match(("id",), ("1",))], [1]),
+        ([Match(("id",), ("1",)), Match(("name",), (NAMES[1],))], [1, 2]),
+        ([Match(("id", "name"), ("1", NAMES[1]))], []),
+        ([Match(("born",))], [1, 2]),
+        ([Match(("amount",))], [1, 4]),
+        ([Match(("born",), ("infinity",))], [2]),
+        ([Match(("id",), ("01",))], []),
+        ([Match(())], [1, 2, 4]),
+        ([], []),
+    ],
+)
+def test_some_rows_come_out_as_they_are(tmp_path: Path, matches: list[Match], expected: list[int]) -> None:
+    parts = {part.term: part for part in write(tmp_path, CUSTOMERS)}
+    path = tmp_path / PAYLOAD / parts[LOANS.number].file
+    every = b"".join(rows_of(path, SECRETS)).splitlines(keepends=True)
+    found = b"".join(selected_rows(path, SECRETS, matches)).splitlines(keepends=True)
+    assert found == [row for row in every if int(row.split(b"\t")[0]) in expected]
+    assert described_in(path, SECRETS) == CUSTOMERS
+    with pytest.raises(KeyUnavailable):
+        list(selected_rows(path, {LOANS.other: SECRETS[LOANS.other]}, [Match(("id",), ("1",))]))

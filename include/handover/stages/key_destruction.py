@@ -110,7 +110,8 @@ def _destroyed(
         if _alive(archive, keys) or not one.used_at:
             on = legal_day()
             decision = require_destroyable(archive, term, on, identifying_only=identifying_only, apart=apart)
-            apart.require()
+            if apart.holds.intersection(one.id for one in open_holds(context, on)):
+                apart.require()
             _begin(context, who, one, {"decision": told(decision), "holds_apart": sorted(apart.holds)})
         epoch.require()
         return tuple(context.keyring.destroy(key) for key in keys)
@@ -125,16 +126,17 @@ def _apart(
 ) -> Apart:
     """Return the holds for which a term need not be kept, if nothing else keeps it.
 
-    All of it is kept where its destruction list counts every row, where it holds but held rows, and for who
-    wants but its identifying columns to go.
+    Holds keep all of it where its destruction list counts every row, where it holds but held rows, and for
+    who wants but its identifying columns to go.
     """
     context, on = archive.context, legal_day()
     holds = open_holds(context, on)
-    if identifying_only or origin(context).run != context.run:
-        return NOTHING_APART
     every = Apart(frozenset(one.id for one in holds))
-    decision, keeps = kept_by(context, term, on, identifying_only=False, apart=every)
-    return NOTHING_APART if keeps or LIST_BEFORE in decision.before_destruction else of(archive, term, holds)
+    decision, keeps = kept_by(context, term, on, identifying_only=identifying_only, apart=every)
+    is_whole = identifying_only or LIST_BEFORE in decision.before_destruction
+    if keeps or (holds and is_whole) or origin(context).run != context.run:
+        return NOTHING_APART
+    return of(archive, term, holds)
 
 
 def _begin(context: Context, who: Account, one: Request, said: Mapping[str, object]) -> None:
