@@ -108,6 +108,18 @@ def is_named(row: Row, matches: tuple[Match, ...]) -> bool:
 @given(worlds(), st.sampled_from(["subject", "table"]), st.integers(0, TABLES - 1))
 @settings(max_examples=400, deadline=None)
 def test_told_is_exactly_what_is_held(world: World, what: str, number: int) -> None:
+    told_exactly(world, what, number)
+
+
+@pytest.mark.campaign
+@given(worlds(), st.sampled_from(["subject", "table"]), st.integers(0, TABLES - 1))
+@settings(max_examples=30_000, deadline=None)
+def test_told_is_exactly_what_is_held_in_many_worlds(world: World, what: str, number: int) -> None:
+    told_exactly(world, what, number)
+
+
+def told_exactly(world: World, what: str, number: int) -> None:
+    """Every held row is named and no other, or nobody can tell."""
     table = archived(world, number)
     try:
         matches = held_in(graph_of(world), [table], hold(what))[table.label]
@@ -119,6 +131,8 @@ def test_told_is_exactly_what_is_held(world: World, what: str, number: int) -> N
     assert named == {key for of, key in world.held(what) if of == number}
 
 
+# Others of the same table may refer to who is held, as who stands surety: their rows are held as well.
+LOOP = World([(0, "r0", 0), (1, "r1", 0)], [[], [], [], []])
 CHAIN = World([(1, "r0", 0), (2, "r1", 1), (0, "r2", 3)], [[], [], [], []])
 
 
@@ -132,6 +146,12 @@ def test_what_cannot_be_told_is_said(number: int, said: str) -> None:
     assert held_in(graph_of(CHAIN), [archived(CHAIN, 1)], hold("subject")) == {
         "s.t1": (Match(("r0",), (str(HELD),)),)
     }
+
+
+@pytest.mark.parametrize("number", [0, 1])
+def test_with_others_of_the_same_table_a_person_is_not_told(number: int) -> None:
+    with pytest.raises(NotReady, match=r"other rows of s\.t0 may be held with that one"):
+        held_in(graph_of(LOOP), [archived(LOOP, number)], hold("subject"))
 
 
 @pytest.mark.parametrize(

@@ -113,6 +113,8 @@ class _Below:
         if part != Part():
             raise NotReady(f"{hold.table.label} is a partition")
         key = key_of(hold) if hold.what == "subject" else None
+        if key and _ways(graph, root, {root, *owned}):
+            raise NotReady(f"other rows of {hold.table.label} may be held with that one")
         return cls(graph, root, owned, _needed(graph, root, owned), key)
 
     def matches(self, table: ArchivedTable) -> Iterator[Match]:
