@@ -6,6 +6,8 @@ knowing Airflow. It is checked here because a wrong import works, and so nobody 
 
 import ast
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -181,6 +183,13 @@ def test_all_parts_are_looked_at() -> None:
     """A rule that looks at nothing would pass."""
     parts = {Source(path, "").part for path in MODULES}
     assert parts == set(MAY_IMPORT)
+
+
+def test_tasks_do_not_load_what_only_papers_need() -> None:
+    """Each task is a process of its own, and pays for every module that it loads."""
+    said = "import sys, handover.stages.migrate, handover.stages.close; print('fpdf' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert done.stdout == "False\n"
 
 
 def test_no_exemption_is_left_over() -> None:

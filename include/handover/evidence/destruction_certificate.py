@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from handover.evidence.destruction_paper import Cell, Lines, Paper, Table, page, say
 from handover.evidence.destruction_places import keys_table, media_table, residue_table, stores_table
-from handover.evidence.pdf import write_pdf
 from handover.model.destruction_certificate import FINALITIES, REMARKS, Certificate
 from handover.model.destruction_claims import method_words
 from handover.model.destruction_facts import Part, Treated
@@ -27,6 +26,9 @@ PARTS: dict[Part, Text] = {
 def certificate_files(made: Certificate) -> dict[str, bytes]:
     """Return all forms of a certificate by the names of their files in the evidence folder."""
     paper = certificate_paper(made)
+    # Its libraries take half a second to load, and most tasks that know of papers write none.
+    from handover.evidence.pdf import write_pdf
+
     return {
         JSON_NAME: made.json_bytes,
         HTML_NAME: page(paper).encode(),

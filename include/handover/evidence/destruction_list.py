@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, time
 
 from handover.evidence.destruction_paper import Cell, Lines, Paper, Table, page, say
-from handover.evidence.pdf import write_pdf
 from handover.model.destruction_list import KINDS, OPINIONS, SUPERVISORS, DestructionList, ListedVolume
 from handover.model.policy import Text
 
@@ -34,6 +33,9 @@ _NOTES = (
 def list_files(made: DestructionList) -> dict[str, bytes]:
     """Return all forms of a list by the names of their files in the evidence folder."""
     paper = list_paper(made)
+    # Its libraries take half a second to load, and most tasks that know of papers write none.
+    from handover.evidence.pdf import write_pdf
+
     return {
         JSON_NAME: made.json_bytes,
         HTML_NAME: page(paper).encode(),
