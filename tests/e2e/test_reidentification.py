@@ -19,11 +19,8 @@ from handover.stages.context import Context
 from handover.stages.inventory import inventory
 from handover.stages.joins import count_joins, join_faults, verify_joins
 from handover.stages.plan import plan
-from handover.stages.reidentification import (
-    TESTED,
-    measure_target,
-    reidentification_faults,
-)
+from handover.stages.reidentification import measure_target
+from handover.stages.reidentified import TESTED, reidentification_faults
 from handover.stages.thresholds import require_thresholds, thresholds_of
 
 LENIENT = {

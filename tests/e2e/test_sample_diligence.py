@@ -25,12 +25,8 @@ from handover.stages.context import Context, open_context
 from handover.stages.gates import hear, judge
 from handover.stages.inventory import inventory
 from handover.stages.plan import plan
-from handover.stages.reidentification import (
-    TESTED,
-    measure_target,
-    reidentification_faults,
-    thresholds_of,
-)
+from handover.stages.reidentification import measure_target, thresholds_of
+from handover.stages.reidentified import TESTED, reidentification_faults
 
 INCLUDE = REPOSITORY / "include"
 CASE = "due-diligence"

@@ -19,7 +19,7 @@ from handover.stages.joins import join_faults
 from handover.stages.late_changes import late_faults
 from handover.stages.mask_here import mask_here_faults
 from handover.stages.quarantine import restriction_faults
-from handover.stages.reidentification import reidentification_faults
+from handover.stages.reidentified import reidentification_faults
 from handover.stages.requests import request_faults
 from handover.stages.tally import reconciliation_faults
 from handover.stages.units import OBJECTS, unit_of

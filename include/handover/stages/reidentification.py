@@ -6,7 +6,6 @@ accept the excess by its id in the case; de-identified rows stay personal data e
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from contextlib import closing
 from typing import Any
 
@@ -24,11 +23,10 @@ from handover.risk.measuring import measure
 from handover.stages.absence import masked_datamap, unaccepted
 from handover.stages.backup_index import read_index
 from handover.stages.context import Context
+from handover.stages.reidentified import NOT_TESTED, STEP, TESTED, described
 from handover.stages.tested_records import Receiver, Tested
 from handover.stages.thresholds import require_thresholds, thresholds_of
 
-TESTED, NOT_TESTED = "reidentification-tested", "reidentification-not-tested"
-STEP = "reidentification"
 # With more classes than these their values would fill the memory of a task.
 MOST_CLASSES = 1_000_000
 
@@ -114,21 +112,6 @@ def _proposed(proposal: Proposal, limits: Thresholds) -> str:
     return f"classes of {limits.smallest_class} are reached {least} ({proposal.loss:.2f}) by {steps}"
 
 
-def described(body: Mapping[str, Any]) -> dict[str, str]:
-    """Return a line for everything that an entry says against the rows, by its id."""
-    lines = {}
-    for one in body["figures"]:
-        if one["exceeded"]:
-            proposal = body["proposals"].get(one["label"])
-            said = "; ".join([*one["exceeded"], *([proposal] if proposal else [])])
-            lines[f"{STEP}:{one['label']}"] = f"{one['label']} can be re-identified: {said}"
-    for way in body["unjoined"]:
-        lines[f"{STEP}-unjoined:{way}"] = (
-            f"{way}: no way leads from one to the other, so that they were not tested together"
-        )
-    return lines
-
-
 def _refuse(lines: list[str]) -> None:
     if lines:
         raise VerificationFailed(
@@ -137,16 +120,3 @@ def _refuse(lines: list[str]) -> None:
             "answers for an excess lists its id under acknowledge in the case",
             differences=lines,
         )
-
-
-def reidentification_faults(context: Context) -> list[str]:
-    """Return what the latest test of the sealed backup's target found; for closing."""
-    sealed = context.entries("backup-sealed")
-    if not sealed or not context.plan().masks:
-        return []
-    generation = sealed[-1].body["generation"]
-    latest = [e.body for e in context.entries(TESTED) if e.body["generation"] == generation][-1:]
-    if not latest:
-        unjudged = not context.case.policy and context.entries(NOT_TESTED)
-        return [] if unjudged else ["the target was not tested for re-identification"]
-    return unaccepted(described(latest[0]), context.case.acknowledge)
