@@ -30,7 +30,7 @@ from handover.stages.archive_terms import bag_of, held_apart, keys_of
 from handover.stages.audit import open_audit
 from handover.stages.context import Context
 from handover.stages.custody import SealedArchive, approve, ask_reading, newest_archive, read
-from handover.stages.expired_archives import expired_terms
+from handover.stages.expired_archives import DueTerm, expired_terms
 from handover.stages.facts import legal_day
 from handover.stages.holding import (
     Matter,
@@ -138,6 +138,12 @@ def told(context: Context, value: str) -> tuple[list[dict[str, str | None]], lis
     return [dict(row.values) for one in found for row in one.rows], [f for one in found for f in one.closed]
 
 
+def due_of(context: Context, into: Context) -> list[DueTerm]:
+    """The terms of a run's archive whose day has come."""
+    due = expired_terms(context.settings, legal_day(), context.databases.resolve)
+    return [one for one in due.terms if one.run == into.run]
+
+
 def test_the_held_rows_stay_and_the_others_go(context: Context, hold: Callable[[str], str]) -> None:
     before = told(context, "3")
     laid = hold("3")
@@ -158,9 +164,9 @@ def test_the_held_rows_stay_and_the_others_go(context: Context, hold: Callable[[
     assert newest_archive(context) == "run-1"
     with pytest.raises(NotReady, match=f"kept by a legal hold: {laid}"):
         ask_destroying(into, ANN, OLD, "T", "over", identifying_only=False)
-    assert not [one for one in expired_terms(context.settings, legal_day()).terms if one.run == into.run]
+    assert not due_of(context, into)
     released(context, laid)
-    (due,) = [one for one in expired_terms(context.settings, legal_day()).terms if one.run == into.run]
+    (due,) = due_of(context, into)
     assert (due.term, due.row_class, due.rows) == (OLD, "old loans", 1)
     assert ended(into).closed == (OLD_FILE,)
     assert told(context, "3") == ([], [OLD_FILE, f"{into.run}: {OLD_FILE}"])

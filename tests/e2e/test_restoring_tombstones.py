@@ -307,7 +307,8 @@ def test_what_a_hold_keeps_from_an_open_run_stays(
     assert persons(march) == [5, 6, 7, 8, 9, 10], "who is not held may be gone"
     assert of_person(march, 5) == held
     assert {one.table: one.held for one in done.tables} == held
-    newer, april = january(company, case="later"), target_database("april")
+    elsewhere = replace(company, urls={**company.urls, "dst": target_database("later")})
+    newer, april = january(elsewhere, case="later"), target_database("april")
     assert again(newer, april).again.runs == (), "since it was read nothing can have gone"
     assert persons(april) == persons(erasing.source)
     run_sql(company.urls["src"], "ALTER TABLE s.loan ADD COLUMN note text")
