@@ -14,7 +14,7 @@ import pytest
 from fixtures.disposed import APPROVALS, PEOPLE, Disposing, delivered, fill, say
 from fixtures.erased import let_go, open_erasing, proven
 from fixtures.runs import Runner, backed_up
-from handover.evidence import destruction_certificate
+from handover.evidence import pdf
 from handover.evidence.pdf import write_pdf
 from handover.model.approval import Account
 from handover.model.destruction_certificate import certify
@@ -116,7 +116,7 @@ def test_final_when_the_last_backup_with_the_rows_has_ended(
     company: Disposing, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Without the font there is no PDF of each certificate, which others test.
-    monkeypatch.setattr(destruction_certificate, "write_pdf", partial(write_pdf, fonts=tmp_path / "none"))
+    monkeypatch.setattr(pdf, "write_pdf", partial(write_pdf, fonts=tmp_path / "none"))
     before = nightly(company, "before")
     stuck = nightly(company, "stuck", complete=False)
     run = erased(company)

@@ -16,7 +16,7 @@ from fixtures.erased import gone, open_erasing, proven
 from fixtures.runs import Runner
 from handover.cli import main
 from handover.errors import EvidenceInvalid, KeyUnavailable, LedgerRefused, NotReady
-from handover.evidence import destruction_certificate
+from handover.evidence import pdf
 from handover.evidence.pdf import write_pdf
 from handover.evidence.tombstones import count_tombstones
 from handover.evidence.verifier import verify
@@ -187,7 +187,7 @@ def stores_that_are_declared(context: Context, documents: Path) -> None:
 
 def the_font_may_be_missing(context: Context, monkeypatch: pytest.MonkeyPatch, empty: Path) -> None:
     """Without the font the other two forms are there, and a file says what is missing."""
-    monkeypatch.setattr(destruction_certificate, "write_pdf", partial(write_pdf, fonts=empty))
+    monkeypatch.setattr(pdf, "write_pdf", partial(write_pdf, fonts=empty))
     made = certificate(context)
     assert "destruction-certificate.pdf" not in made
     assert b"could not be made" in made["destruction-certificate.pdf-missing.txt"]
