@@ -18,7 +18,7 @@ import yaml
 from fixtures.disposed import say
 from fixtures.runs import Runner, backed_up, rechecked
 from handover.errors import CaseInvalid, VerificationFailed
-from handover.evidence import destruction_certificate
+from handover.evidence import pdf
 from handover.evidence.ledger import Ledger
 from handover.evidence.pdf import write_pdf
 from handover.evidence.verifier import verify
@@ -278,7 +278,7 @@ def test_closing_waits_for_the_certificate_of_each_entity(
     stores: dict[str, Runner], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     # Seven certificates are made here; without the font there is no PDF of each, which others test.
-    monkeypatch.setattr(destruction_certificate, "write_pdf", partial(write_pdf, fonts=tmp_path / "none"))
+    monkeypatch.setattr(pdf, "write_pdf", partial(write_pdf, fonts=tmp_path / "none"))
     wfoe = validated(disposed(opened(stores[WFOE], WFOE)))
     ended(wfoe)
     assert issued(wfoe) == "final"
