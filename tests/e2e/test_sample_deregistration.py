@@ -246,6 +246,7 @@ def where_everything_is_now(context: Context) -> None:
     for place in said.values():
         assert "encrypted archive" in place.en
         assert "at the source, restricted (by row security: only the custodian's role" in place.en
+        assert all(who in place.en for who in ("superusers", "bypass", "owners", "views"))
     [entry] = context.entries("quarantined")
     one = entry.body["restricted"][0]
     locked = policy_name(f"case deregistration, run {context.run}, restricted")

@@ -44,9 +44,10 @@ _ARCHIVED = Text(
     en="encrypted archive, restricted; its keys are destroyed when their date has come",
 )
 _RESTRICTED = Text(
-    zh="留在原库，限制处理（行级安全策略，仅保管人角色可见；超级用户和表所有者除外）",
-    en="at the source, restricted (by row security: only the custodian's role sees them, beside superusers "
-    "and the tables' owners)",
+    zh="留在原库，限制处理（行级安全策略：仅保管人角色、超级用户、可绕过策略的角色、表所有者"
+    "及以其权限读取的视图可见）",
+    en="at the source, restricted (by row security: only the custodian's role sees them, and superusers, "
+    "roles that bypass policies, the tables' owners, and views with their rights)",
 )
 _IN_REACH = Text(
     zh="留在原库，本次未采取限制措施",
